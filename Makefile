@@ -1,0 +1,130 @@
+# Every target does its own set-up on a machine with Rust, a C compiler and CPython 3.11 or newer, and is quick the
+# second time: what is done leaves a stamp in $(VENV)/.stamps, and sources newer than the stamp undo it.
+
+PYTHON ?= python3
+VENV ?= .venv
+CARGO_TARGET_DIR ?= target
+PROFILE ?= dev-release
+FUZZ_CASES ?= 2000
+PROGRAM ?= examples/tour.py
+
+export CARGO_TARGET_DIR
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# The same interpreter for every cargo command, so that none rebuilds what another built.
+export PYO3_PYTHON := $(abspath $(VENV))/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A CI run may not change the locks.
+LOCKED := $(if $(CI),--locked)
+
+STAMPS := $(VENV)/.stamps
+PIP := $(VENV)/bin/python -m pip install --quiet
+RUST := $(shell find crates \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/target/*' 2>/dev/null)
+SOURCES := $(RUST) $(wildcard Cargo.toml Cargo.lock) pyproject.toml
+MATURIN = VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test test-rust test-python check conformance versions bench ecosystem lint format fuzz loom docs \
+        build wheel requirements clean environment
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)"
+	@echo "  Another interpreter: make PYTHON=python3.14 VENV=.venv-3.14 CARGO_TARGET_DIR=target-3.14 test"
+
+# ---- using it ----
+
+run: $(STAMPS)/develop $(STAMPS)/ecosystem ## the tour, or any program: make run PROGRAM=app.py ARGS="..."
+	@$(VENV)/bin/epicycle run $(PROGRAM) $(ARGS)
+
+build: $(STAMPS)/develop ## the extension, optimised, in the virtual environment
+
+wheel: $(STAMPS)/wheel ## a release wheel in dist/
+	@ls dist/*.whl
+
+# ---- checking it ----
+
+test: test-rust test-python ## the reactor's tests and the Python tests
+
+test-rust: | environment
+	cargo test $(LOCKED) --quiet -p epicycle-reactor
+
+test-python: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+ecosystem: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the examples with aiohttp, FastAPI and others (tests/examples)
+	$(VENV)/bin/python -m pytest tests/examples $(ARGS)
+
+conformance: $(STAMPS)/develop ## the interpreter's own test.test_asyncio on Epicycle
+	$(VENV)/bin/python tests/conformance/run.py $(ARGS)
+
+loom: | environment ## every interleaving of the cross-thread inbox
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom \
+	    cargo test $(LOCKED) --quiet --release -p epicycle-reactor --test inbox_loom
+
+lint: $(STAMPS)/lint ## rustfmt, clippy, ruff, mypy
+	@tools/lint.sh $(VENV)
+
+format: $(STAMPS)/lint ## rewrite the sources the way lint wants them
+	cargo fmt --all
+	$(VENV)/bin/ruff check --quiet --fix-only .
+	$(VENV)/bin/ruff format --quiet .
+
+docs: $(STAMPS)/develop ## what the documents say: links, make targets, Python examples
+	@$(VENV)/bin/python tools/check_docs.py
+
+check: | environment ## all that CI runs: lint test loom conformance docs, and the total
+	+@$(PYTHON) tools/summary.py -- $(MAKE) --no-print-directory --keep-going lint test loom conformance docs
+
+versions: ## the Python tests and conformance on every CPython 3.11-3.15 found
+	+@tools/interpreters.sh | { status=0; while read -r version path; do \
+	    echo "== Python $$version: $$path"; \
+	    $(MAKE) --no-print-directory --keep-going PYTHON=$$path VENV=.venv-$$version \
+	        CARGO_TARGET_DIR=target-$$version test-python conformance </dev/null || status=1; \
+	  done; exit $$status; }
+
+fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the property tests with many cases (FUZZ_CASES=2000); not coverage-guided
+	PROPTEST_CASES=$(FUZZ_CASES) cargo test $(LOCKED) --quiet --release -p epicycle-reactor
+	FUZZ_CASES=$(FUZZ_CASES) PYTHONPATH=tools $(VENV)/bin/python -m pytest -p hypothesis_profiles \
+	    --hypothesis-profile fuzz -m hypothesis --timeout 0 $(ARGS)
+
+bench: $(VENV)-bench/.stamps/bench ## Epicycle beside asyncio, uvloop, rloop: make bench ARGS="--rows echo --repeats 3"
+	@$(VENV)-bench/bin/python benches/run.py $(ARGS)
+
+# ---- set-up ----
+
+environment:
+	@tools/environment.sh $(PYTHON) $(VENV)
+
+$(STAMPS)/build $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/ecosystem: $(STAMPS)/%: requirements/%.txt | environment
+	@echo "environment: requirements/$*.txt"
+	@$(PIP) -r $<
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/develop: $(SOURCES) $(STAMPS)/build
+	$(MATURIN) develop $(LOCKED) --quiet --profile $(PROFILE)
+	@touch $@
+
+$(STAMPS)/wheel: $(SOURCES) $(shell find python -name '*.py*' 2>/dev/null) $(STAMPS)/build
+	$(MATURIN) build $(LOCKED) --quiet --release --interpreter $(VENV)/bin/python --out dist
+	@touch $@
+
+# The benchmarks measure the wheel that would be shipped, in an environment of their own.
+$(VENV)-bench/.stamps/bench: $(STAMPS)/wheel requirements/bench.txt
+	@tools/environment.sh $(PYTHON) $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet -r requirements/bench.txt
+	@$(VENV)-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --no-index --find-links dist epicycle
+	@mkdir -p $(@D) && touch $@
+
+requirements: | environment ## pin requirements/*.txt anew from the *.in files
+	@$(PIP) -r requirements/pin.txt
+	@for name in build test lint ecosystem bench pin; do \
+	    $(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-annotate \
+	        --custom-compile-command "make requirements" --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+clean: ## what the build made: environments, target, dist, caches
+	rm -rf .venv .venv-* $(VENV) $(VENV)-bench target target-* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f python/epicycle/_epicycle*.so
+	find python tests examples tools benches -name __pycache__ -prune -exec rm -rf {} +
