@@ -1,0 +1,144 @@
+//! The contract between the loop and the system: non-blocking calls and one wait.
+//!
+//! Above this folder nobody makes a system call, reads the clock or asks for entropy. *In:* descriptors with an
+//! interest, and calls on them that never block. *Out:* [`Event`]s that carry the [`Token`] of whoever waits.
+//!
+//! Readiness is level-triggered: what has not been read is reported again.
+//!
+//! | file | which kernel |
+//! | --- | --- |
+//! | [`system`] | the operating system's (Linux: epoll). Another system's twin would stand beside it |
+//! | [`scripted`] | one that does what a test tells it to, on a clock that the test moves |
+
+use std::io::{self, IoSlice};
+use std::os::fd::{OwnedFd, RawFd};
+
+use crate::interest::{Interest, Readiness};
+use crate::net::{Address, ListenOptions};
+use crate::time::Nanos;
+use crate::token::Token;
+
+pub mod scripted;
+#[expect(
+    unsafe_code,
+    reason = "descriptors by number become borrowed ones; epoll_pwait2 by hand"
+)]
+pub mod system;
+
+/// The most pieces one [`Kernel::send_vectored`] may be given.
+pub const MAX_IOVECS: usize = 64;
+
+/// How long a wait may last.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Not at all: report what is there.
+    Poll,
+    /// Until this moment on the kernel's clock.
+    Until(Nanos),
+    /// Until something happens.
+    Forever,
+}
+
+/// Somebody's descriptor is ready.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Who.
+    pub token: Token,
+    /// For what; may be both directions at once.
+    pub readiness: Readiness,
+}
+
+/// The part of a kernel that sleeps. It is owned apart from the [`Kernel`], so that nothing is borrowed while the
+/// loop is parked and other threads run.
+pub trait Waiter: Send {
+    /// Forgets the events of the last wait, and waits for new ones.
+    ///
+    /// `now` is the kernel's time as the caller has just read it. A wait with a deadline never ends before it
+    /// because of rounding; it may end early with nothing to report, for instance when the loop was woken.
+    ///
+    /// # Errors
+    /// A signal gives [`io::ErrorKind::Interrupted`]: the embedder runs its signal handlers and goes round again.
+    /// After an error there are no events.
+    fn wait(&mut self, wait: Wait, now: Nanos) -> io::Result<()>;
+
+    /// What the last wait reported. Wake-ups by a [`Wake`] are not among them.
+    fn events(&self) -> impl Iterator<Item = Event>;
+
+    /// Forgets what the last wait reported.
+    fn clear(&mut self);
+}
+
+/// Ends the wait of a [`Waiter`], from any thread. A wake-up while nobody waits ends the next wait at once.
+pub trait Wake: Send + Sync {
+    /// Wakes. The system's kernel does nothing but one write here, so that a signal handler may call it.
+    fn wake(&self);
+}
+
+/// The non-blocking calls, the clock and the set of watched descriptors.
+///
+/// Calls that would block give [`io::ErrorKind::WouldBlock`]. Descriptors are borrowed by number: the caller
+/// vouches that it owns them.
+pub trait Kernel: Send {
+    /// The part that sleeps.
+    type Waiter: Waiter;
+    /// The part that wakes it.
+    type Waker: Wake + Clone + 'static;
+
+    /// The monotonic clock.
+    fn now(&self) -> Nanos;
+
+    /// A waiter for this kernel's set of descriptors. One is in use at a time.
+    fn waiter(&mut self) -> io::Result<Self::Waiter>;
+
+    /// Something that wakes the waiter.
+    fn waker(&self) -> Self::Waker;
+
+    /// Watches a descriptor. One that is watched already is changed instead.
+    fn register(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
+
+    /// Changes the token and interest of a watched descriptor. One that is not watched, because it was closed and
+    /// its number given away behind our back, is added instead.
+    fn modify(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
+
+    /// Stops watching. That it was not watched, or is closed, is no error.
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()>;
+
+    /// Receives what is there; 0 is the end of the stream.
+    fn recv(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Sends what fits; a broken pipe is an error, never a signal.
+    fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize>;
+
+    /// Sends what fits of several pieces, at most [`MAX_IOVECS`] of them.
+    fn send_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Takes a connection: non-blocking, not inherited by child processes.
+    fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)>;
+
+    /// Tells the peer that nothing more comes.
+    fn shutdown_write(&mut self, fd: RawFd) -> io::Result<()>;
+
+    /// Closes a descriptor. Its owner has deregistered it before.
+    fn close(&mut self, fd: OwnedFd);
+
+    /// Where the socket is.
+    fn local_address(&self, fd: RawFd) -> io::Result<Address>;
+
+    /// Where its peer is.
+    fn peer_address(&self, fd: RawFd) -> io::Result<Address>;
+
+    /// `TCP_NODELAY`.
+    fn set_nodelay(&mut self, fd: RawFd, on: bool) -> io::Result<()>;
+
+    /// `SO_ERROR`: the pending error, such as the end of a connect; it is forgotten by being read.
+    fn take_error(&mut self, fd: RawFd) -> io::Result<Option<io::Error>>;
+
+    /// A listening socket. One for IPv6 does not take IPv4 connections, as asyncio's do not.
+    fn listen(&mut self, addr: &Address, options: &ListenOptions) -> io::Result<OwnedFd>;
+
+    /// Begins a connection. True when it is in progress: wait for room to write, then [`Kernel::take_error`].
+    fn connect(&mut self, addr: &Address) -> io::Result<(OwnedFd, bool)>;
+
+    /// Fills `out` with unpredictable bytes.
+    fn entropy(&mut self, out: &mut [u8]) -> io::Result<()>;
+}

@@ -1,0 +1,518 @@
+//! The operating system's kernel, on Linux: level-triggered epoll, and an eventfd to be woken by.
+//!
+//! **Timeouts** are nanoseconds where the kernel has `epoll_pwait2` (Linux 5.11), milliseconds rounded up
+//! elsewhere. It is asked once, when the kernel is made, and the answer is kept with its reason
+//! ([`SystemKernel::facts`]).
+//!
+//! **The waker** is watched edge-triggered: each write to an eventfd is an edge of its own whether or not the
+//! count was read before, so nobody has to read it, which saves a system call per wake-up. The count cannot
+//! overflow: it would take 2^64 - 2 wakes.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny,
+    SocketAddrUnix, SocketFlags, SocketType, sockopt,
+};
+use rustix::rand::{GetRandomFlags, getrandom};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Event, Kernel, Wait, Waiter, Wake};
+use crate::interest::{Interest, Readiness};
+use crate::net::{Address, ListenOptions};
+use crate::time::Nanos;
+use crate::token::Token;
+
+/// Events taken per wait at first; doubled while waits come back full.
+const EVENTS: usize = 256;
+/// Where doubling ends.
+const MOST_EVENTS: usize = 4096;
+/// The longest wait in milliseconds: the call takes a signed 32-bit number. The loop goes round and waits again.
+const LONGEST_MILLIS: u64 = i32::MAX as u64;
+
+/// How fine a timeout may be.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum TimeoutPrecision {
+    /// `epoll_pwait2`.
+    Nanoseconds,
+    /// `epoll_wait`, rounded up.
+    Milliseconds,
+}
+
+impl fmt::Display for TimeoutPrecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nanoseconds => "nanoseconds",
+            Self::Milliseconds => "milliseconds",
+        })
+    }
+}
+
+/// What was found out about the system, and why we do what we do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SystemFacts {
+    /// The interface that reports readiness.
+    pub poller: &'static str,
+    /// How fine a timeout may be.
+    pub timeouts: TimeoutPrecision,
+    /// Why that precision.
+    pub reason: String,
+    /// What other threads wake the loop with.
+    pub waker: &'static str,
+}
+
+/// The system's kernel: see the [module](self).
+#[derive(Debug)]
+pub struct SystemKernel {
+    epoll: Arc<OwnedFd>,
+    waker: SystemWaker,
+    facts: SystemFacts,
+}
+
+impl SystemKernel {
+    /// Asks the system for what the loop needs.
+    ///
+    /// # Errors
+    /// No descriptor or memory is left for the epoll or the eventfd.
+    pub fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let (timeouts, reason) = match probe_pwait2(&epoll) {
+            Ok(()) => (
+                TimeoutPrecision::Nanoseconds,
+                "the kernel has epoll_pwait2".to_owned(),
+            ),
+            Err(error) => (
+                TimeoutPrecision::Milliseconds,
+                format!("epoll_pwait2 does not work here: {error}"),
+            ),
+        };
+        Self::build(epoll, timeouts, reason)
+    }
+
+    /// One that does not use `epoll_pwait2`, as if the system had none.
+    ///
+    /// # Errors
+    /// As [`SystemKernel::new`].
+    pub fn with_millisecond_timeouts() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Self::build(
+            epoll,
+            TimeoutPrecision::Milliseconds,
+            "milliseconds were asked for".to_owned(),
+        )
+    }
+
+    fn build(epoll: OwnedFd, timeouts: TimeoutPrecision, reason: String) -> io::Result<Self> {
+        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(
+            &epoll,
+            &waker,
+            epoll::EventData::new_u64(Token::WAKER.to_u64()),
+            edge,
+        )?;
+        Ok(Self {
+            epoll: Arc::new(epoll),
+            waker: SystemWaker(Arc::new(waker)),
+            facts: SystemFacts {
+                poller: "epoll",
+                timeouts,
+                reason,
+                waker: "eventfd",
+            },
+        })
+    }
+
+    /// What was found out about the system.
+    pub const fn facts(&self) -> &SystemFacts {
+        &self.facts
+    }
+}
+
+/// Wakes the loop: one write to an eventfd.
+#[derive(Clone, Debug)]
+pub struct SystemWaker(Arc<OwnedFd>);
+
+impl Wake for SystemWaker {
+    #[inline]
+    fn wake(&self) {
+        // The only failure is a full count, and then a wake-up is on its way.
+        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+/// What the kernel wrote.
+struct Events(Vec<epoll::Event>);
+
+// SAFETY: an event may carry a pointer, but ours are all registered with a number; rustix's type is not `Send` only
+// for the sake of the pointer.
+unsafe impl Send for Events {}
+// SAFETY: as above; and a shared reference only reads.
+unsafe impl Sync for Events {}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("len", &self.0.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sleeps in epoll.
+#[derive(Debug)]
+pub struct SystemWaiter {
+    epoll: Arc<OwnedFd>,
+    events: Events,
+    timeouts: TimeoutPrecision,
+}
+
+impl SystemWaiter {
+    #[inline]
+    fn wait_nanos(&mut self, timeout: Option<Nanos>) -> io::Result<()> {
+        let timeout = timeout.map(|nanos| {
+            let (seconds, nanos) = nanos.split();
+            KernelTimespec {
+                seconds: seconds as i64,
+                nanos: i64::from(nanos),
+            }
+        });
+        epoll_pwait2(&self.epoll, &mut self.events.0, timeout.as_ref())
+    }
+
+    fn wait_millis(&mut self, timeout: Option<Nanos>) -> io::Result<()> {
+        let timeout = timeout.map(|nanos| {
+            // Up, never down: a wait that ends early makes a loop that spins until the deadline.
+            let millis = nanos.0.div_ceil(1_000_000).min(LONGEST_MILLIS);
+            Timespec {
+                tv_sec: (millis / 1_000) as i64,
+                tv_nsec: (millis % 1_000 * 1_000_000) as _,
+            }
+        });
+        epoll::wait(
+            &*self.epoll,
+            spare_capacity(&mut self.events.0),
+            timeout.as_ref(),
+        )?;
+        Ok(())
+    }
+}
+
+impl Waiter for SystemWaiter {
+    fn wait(&mut self, wait: Wait, now: Nanos) -> io::Result<()> {
+        if self.events.0.len() == self.events.0.capacity() && self.events.0.len() < MOST_EVENTS {
+            let more = self.events.0.len();
+            self.events.0.clear();
+            self.events.0.reserve_exact(2 * more);
+        }
+        self.events.0.clear();
+        let timeout = match wait {
+            Wait::Poll => Some(Nanos::ZERO),
+            Wait::Until(deadline) => Some(deadline.saturating_sub(now)),
+            Wait::Forever => None,
+        };
+        match self.timeouts {
+            TimeoutPrecision::Nanoseconds => self.wait_nanos(timeout),
+            TimeoutPrecision::Milliseconds => self.wait_millis(timeout),
+        }
+    }
+
+    #[inline]
+    fn events(&self) -> impl Iterator<Item = Event> {
+        self.events.0.iter().filter_map(|event| {
+            let (data, flags) = (event.data, event.flags);
+            let token = Token::from_u64(data.u64());
+            (token != Token::WAKER).then(|| Event {
+                token,
+                readiness: readiness(flags),
+            })
+        })
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.events.0.clear();
+    }
+}
+
+#[inline]
+fn readiness(flags: epoll::EventFlags) -> Readiness {
+    let mut readiness = Readiness::NONE;
+    if flags.contains(epoll::EventFlags::IN) {
+        readiness = readiness.with(Readiness::READABLE);
+    }
+    if flags.contains(epoll::EventFlags::OUT) {
+        readiness = readiness.with(Readiness::WRITABLE);
+    }
+    if flags.contains(epoll::EventFlags::ERR) {
+        readiness = readiness.with(Readiness::ERROR);
+    }
+    if flags.contains(epoll::EventFlags::HUP) {
+        readiness = readiness.with(Readiness::HANGUP);
+    }
+    readiness
+}
+
+#[inline]
+fn flags(interest: Interest) -> epoll::EventFlags {
+    let mut flags = epoll::EventFlags::empty();
+    if interest.contains(Interest::READ) {
+        flags |= epoll::EventFlags::IN;
+    }
+    if interest.contains(Interest::WRITE) {
+        flags |= epoll::EventFlags::OUT;
+    }
+    flags
+}
+
+/// The descriptor a caller named by number.
+///
+/// # Errors
+/// A negative number is `EBADF`, as the system would say.
+#[inline]
+fn borrow<'fd>(fd: RawFd) -> io::Result<BorrowedFd<'fd>> {
+    if fd < 0 {
+        return Err(Errno::BADF.into());
+    }
+    // SAFETY: not -1. The contract of `Kernel` is that the caller owns the descriptor for the length of the call;
+    // it goes into one system call and no further, and one that is closed makes that call fail with EBADF.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn to_address(address: Option<SocketAddrAny>) -> Address {
+    let Some(address) = address else {
+        return Address::UnixUnnamed;
+    };
+    let family = address.address_family();
+    let known = match family {
+        AddressFamily::INET => address.try_into().map(Address::V4).ok(),
+        AddressFamily::INET6 => address.try_into().map(Address::V6).ok(),
+        AddressFamily::UNIX => SocketAddrUnix::try_from(address).ok().map(|unix| {
+            if let Some(name) = unix.abstract_name() {
+                Address::UnixAbstract(name.into())
+            } else {
+                match unix.path_bytes() {
+                    Some(path) if !path.is_empty() => Address::UnixPath(path.into()),
+                    _ => Address::UnixUnnamed,
+                }
+            }
+        }),
+        _ => None,
+    };
+    known.unwrap_or_else(|| Address::Other(family.as_raw() as _))
+}
+
+fn from_address(address: &Address) -> io::Result<SocketAddrAny> {
+    Ok(match address {
+        Address::V4(address) => (*address).into(),
+        Address::V6(address) => (*address).into(),
+        Address::UnixPath(path) => SocketAddrUnix::new(&**path)?.into(),
+        Address::UnixAbstract(name) => SocketAddrUnix::new_abstract_name(name)?.into(),
+        Address::UnixUnnamed | Address::Other(_) => return Err(Errno::AFNOSUPPORT.into()),
+    })
+}
+
+fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    Ok(net::socket_with(family, SocketType::STREAM, flags, None)?)
+}
+
+impl Kernel for SystemKernel {
+    type Waiter = SystemWaiter;
+    type Waker = SystemWaker;
+
+    #[inline]
+    fn now(&self) -> Nanos {
+        let time = clock_gettime(ClockId::Monotonic);
+        Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    fn waiter(&mut self) -> io::Result<SystemWaiter> {
+        Ok(SystemWaiter {
+            epoll: Arc::clone(&self.epoll),
+            events: Events(Vec::with_capacity(EVENTS)),
+            timeouts: self.facts.timeouts,
+        })
+    }
+
+    fn waker(&self) -> SystemWaker {
+        self.waker.clone()
+    }
+
+    fn register(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        let (fd, data) = (borrow(fd)?, epoll::EventData::new_u64(token.to_u64()));
+        match epoll::add(&*self.epoll, fd, data, flags(interest)) {
+            Err(Errno::EXIST) => Ok(epoll::modify(&*self.epoll, fd, data, flags(interest))?),
+            other => Ok(other?),
+        }
+    }
+
+    fn modify(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        let (fd, data) = (borrow(fd)?, epoll::EventData::new_u64(token.to_u64()));
+        match epoll::modify(&*self.epoll, fd, data, flags(interest)) {
+            Err(Errno::NOENT) => Ok(epoll::add(&*self.epoll, fd, data, flags(interest))?),
+            other => Ok(other?),
+        }
+    }
+
+    fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
+        let Ok(fd) = borrow(fd) else { return Ok(()) };
+        match epoll::delete(&*self.epoll, fd) {
+            Err(Errno::NOENT | Errno::BADF) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    #[inline]
+    fn recv(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
+        // DONTWAIT, though our sockets are non-blocking: the flag is on the open file, which others may share.
+        let (_, length) = net::recv(borrow(fd)?, buf, RecvFlags::DONTWAIT)?;
+        Ok(length)
+    }
+
+    #[inline]
+    fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
+        Ok(net::send(
+            borrow(fd)?,
+            data,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        )?)
+    }
+
+    #[inline]
+    fn send_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(net::sendmsg(
+            borrow(fd)?,
+            bufs,
+            &mut SendAncillaryBuffer::default(),
+            flags,
+        )?)
+    }
+
+    fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (accepted, address) = net::acceptfrom_with(borrow(fd)?, flags)?;
+        Ok((accepted, to_address(address)))
+    }
+
+    fn shutdown_write(&mut self, fd: RawFd) -> io::Result<()> {
+        Ok(net::shutdown(borrow(fd)?, Shutdown::Write)?)
+    }
+
+    fn close(&mut self, fd: OwnedFd) {
+        drop(fd);
+    }
+
+    fn local_address(&self, fd: RawFd) -> io::Result<Address> {
+        Ok(to_address(Some(net::getsockname(borrow(fd)?)?)))
+    }
+
+    fn peer_address(&self, fd: RawFd) -> io::Result<Address> {
+        Ok(to_address(net::getpeername(borrow(fd)?)?))
+    }
+
+    fn set_nodelay(&mut self, fd: RawFd, on: bool) -> io::Result<()> {
+        Ok(sockopt::set_tcp_nodelay(borrow(fd)?, on)?)
+    }
+
+    fn take_error(&mut self, fd: RawFd) -> io::Result<Option<io::Error>> {
+        Ok(sockopt::socket_error(borrow(fd)?)?.err().map(Into::into))
+    }
+
+    fn listen(&mut self, addr: &Address, options: &ListenOptions) -> io::Result<OwnedFd> {
+        let address = from_address(addr)?;
+        let family = address.address_family();
+        let socket = stream_socket(family)?;
+        if options.reuse_address && family != AddressFamily::UNIX {
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+        }
+        if options.reuse_port {
+            sockopt::set_socket_reuseport(&socket, true)?;
+        }
+        if family == AddressFamily::INET6 {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        net::bind(&socket, &address)?;
+        net::listen(&socket, options.backlog)?;
+        Ok(socket)
+    }
+
+    fn connect(&mut self, addr: &Address) -> io::Result<(OwnedFd, bool)> {
+        let address = from_address(addr)?;
+        let socket = stream_socket(address.address_family())?;
+        match net::connect(&socket, &address) {
+            Ok(()) => Ok((socket, false)),
+            Err(Errno::INPROGRESS | Errno::INTR) => Ok((socket, true)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn entropy(&mut self, out: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < out.len() {
+            match getrandom(&mut out[filled..], GetRandomFlags::empty()) {
+                Ok(length) => filled += length,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `struct __kernel_timespec`: 64 bits on every architecture, unlike the C library's.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: i64,
+    nanos: i64,
+}
+
+fn probe_pwait2(epoll: &OwnedFd) -> io::Result<()> {
+    let mut events = Vec::with_capacity(1);
+    epoll_pwait2(
+        epoll,
+        &mut events,
+        Some(&KernelTimespec {
+            seconds: 0,
+            nanos: 0,
+        }),
+    )
+}
+
+/// `epoll_pwait2` without a signal mask. By hand: rustix has it only for builds that require Linux 5.11, and the
+/// C library's wrapper would keep the module from loading where there is none.
+#[inline]
+fn epoll_pwait2(
+    epoll: &OwnedFd,
+    events: &mut Vec<epoll::Event>,
+    timeout: Option<&KernelTimespec>,
+) -> io::Result<()> {
+    events.clear();
+    let timeout = timeout.map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the kernel writes at most `capacity` events into the vector's own memory, and `epoll::Event` has the
+    // layout of its `struct epoll_event`. The timeout is null or a live `__kernel_timespec`. There is no signal
+    // mask, whose size is then not looked at.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.as_raw_fd(),
+            events.as_mut_ptr(),
+            events.capacity() as libc::c_int,
+            timeout,
+            std::ptr::null::<libc::sigset_t>(),
+            0_usize,
+        )
+    };
+    let Ok(count) = usize::try_from(count) else {
+        return Err(io::Error::last_os_error());
+    };
+    // SAFETY: the kernel has just filled in that many, which is not more than the capacity.
+    unsafe { events.set_len(count) };
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! One turn of the loop, in steps: park, collect, expire, hand out the batch, end.
+//!
+//! The embedder calls the steps itself, because between them it does what only it can: let other threads run while
+//! the loop is parked, and run the items. What is queued while a batch runs goes into the next batch.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::counters::Counters;
+use crate::inbox::{Inbox, Remote};
+use crate::interest::{Interest, Readiness};
+use crate::kernel::{Kernel, Wait, Waiter};
+use crate::ready::Ready;
+use crate::registry::Registry;
+use crate::sync::Arc;
+use crate::time::Nanos;
+use crate::timers::{Popped, Timers};
+use crate::token::Token;
+
+/// Everything a loop without Python is made of. `T` is a queued item, `S` a source that watches a descriptor.
+#[derive(Debug)]
+pub struct Turn<K: Kernel, T, S> {
+    /// The system, real or not.
+    pub kernel: K,
+    /// Items by deadline. Use [`Turn::schedule`] and [`Turn::cancelled`] to have them counted.
+    pub timers: Timers<T>,
+    /// Items that are due.
+    pub ready: Ready<T>,
+    /// Items from other threads.
+    pub inbox: Arc<Inbox<T>>,
+    /// Sources by token. Changing an interest here does not tell the kernel: use [`Turn::set_interest`].
+    pub registry: Registry<S>,
+    /// What has happened so far.
+    pub counters: Counters,
+    waiter: Option<K::Waiter>,
+    /// What is left of the batch that runs.
+    batch: usize,
+}
+
+/// A wait that has been decided on: owns the part of the kernel that sleeps, and borrows nothing.
+#[derive(Debug)]
+#[must_use = "hand it back to `Turn::collect`"]
+pub struct Parking<W> {
+    waiter: Option<W>,
+    wait: Wait,
+    /// Nothing is watched and nothing may be waited for: the kernel has nothing to say.
+    idle: bool,
+}
+
+impl<W: Waiter> Parking<W> {
+    /// Whether the wait may sleep, so that it is worth letting other threads run.
+    #[inline]
+    pub const fn will_block(&self) -> bool {
+        !matches!(self.wait, Wait::Poll)
+    }
+
+    /// How long the wait may last.
+    #[inline]
+    pub const fn wait_for(&self) -> Wait {
+        self.wait
+    }
+
+    /// Waits. `now` is the kernel's time, just read.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Interrupted`] after a signal, otherwise what the kernel says. The parking goes back to
+    /// [`Turn::collect`] all the same; there are no events then.
+    #[inline]
+    pub fn wait(&mut self, now: Nanos) -> io::Result<()> {
+        if self.idle {
+            return Ok(());
+        }
+        match &mut self.waiter {
+            Some(waiter) => waiter.wait(self.wait, now),
+            None => Err(io::Error::other("the kernel gave no waiter")),
+        }
+    }
+}
+
+impl<K: Kernel, T, S> Turn<K, T, S> {
+    /// A loop with nothing to do.
+    ///
+    /// # Errors
+    /// The kernel gives no waiter.
+    pub fn new(mut kernel: K) -> io::Result<Self> {
+        let waiter = kernel.waiter()?;
+        Ok(Self {
+            kernel,
+            timers: Timers::new(),
+            ready: Ready::new(),
+            inbox: Arc::new(Inbox::new()),
+            registry: Registry::new(),
+            counters: Counters::default(),
+            waiter: Some(waiter),
+            batch: 0,
+        })
+    }
+
+    /// What another thread needs to leave items here.
+    pub fn remote(&self) -> Remote<T, K::Waker> {
+        Remote::new(Arc::clone(&self.inbox), self.kernel.waker())
+    }
+
+    /// Watches a descriptor.
+    ///
+    /// # Errors
+    /// The kernel refuses, for instance with `EPERM` for a regular file. The source is dropped: when that may
+    /// run foreign code, use [`Turn::try_watch`].
+    pub fn watch(&mut self, fd: RawFd, source: S, interest: Interest) -> io::Result<Token> {
+        self.try_watch(fd, source, interest)
+            .map_err(|(error, _)| error)
+    }
+
+    /// Watches a descriptor; a failure hands the source back.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn try_watch(
+        &mut self,
+        fd: RawFd,
+        source: S,
+        interest: Interest,
+    ) -> Result<Token, (io::Error, S)> {
+        if !interest.is_empty()
+            && let Err(error) = self
+                .kernel
+                .register(fd, self.registry.next_token(), interest)
+        {
+            return Err((error, source));
+        }
+        let token = self.registry.insert(fd, source);
+        self.registry.set_interest(token, interest);
+        Ok(token)
+    }
+
+    /// Changes what a source waits for. Nothing is asked of the kernel when nothing changes; with
+    /// [`Interest::NONE`] the kernel forgets the descriptor, but the source keeps its token.
+    ///
+    /// # Errors
+    /// `NotFound` for a stale token, or one whose descriptor's number has passed to a newer source; otherwise what
+    /// the kernel says, and the interest stays what it was.
+    #[inline]
+    pub fn set_interest(&mut self, token: Token, interest: Interest) -> io::Result<()> {
+        match self.registry.interest(token) {
+            Some(before) if before == interest => Ok(()),
+            Some(before) => self.change_interest(token, before, interest),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn change_interest(
+        &mut self,
+        token: Token,
+        before: Interest,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let fd = self
+            .registry
+            .fd(token)
+            .filter(|fd| self.registry.token_of(*fd) == Some(token));
+        let fd = fd.ok_or(io::ErrorKind::NotFound)?;
+        if interest.is_empty() {
+            self.kernel.deregister(fd)?;
+        } else if before.is_empty() {
+            self.kernel.register(fd, token, interest)?;
+        } else {
+            self.kernel.modify(fd, token, interest)?;
+        }
+        self.registry.set_interest(token, interest);
+        Ok(())
+    }
+
+    /// Stops watching and hands the source back. Call it before the descriptor is closed.
+    pub fn unwatch(&mut self, token: Token) -> Option<S> {
+        let fd = self.registry.fd(token)?;
+        let watched = self
+            .registry
+            .interest(token)
+            .is_some_and(|interest| !interest.is_empty());
+        // If the number has passed to a newer source, what the kernel watches is that one's.
+        if watched && self.registry.token_of(fd) == Some(token) {
+            // Taking something out of epoll fails only if it is not there or not ours.
+            let _ = self.kernel.deregister(fd);
+        }
+        self.registry.remove(token).map(|(_, source)| source)
+    }
+
+    /// Queues an item for a deadline.
+    #[inline]
+    pub fn schedule(&mut self, deadline: Nanos, item: T) {
+        self.counters.timers_scheduled += 1;
+        self.timers.insert(deadline, item);
+    }
+
+    /// An item of [`Turn::timers`] has been cancelled. True when a [`Timers::sweep`] is due.
+    #[inline]
+    pub fn cancelled(&mut self) -> bool {
+        self.counters.timers_cancelled += 1;
+        self.timers.note_cancelled()
+    }
+
+    /// Before parking: takes cancelled items off the top of the timers, so that the loop does not wake for them.
+    /// They are put into `dead` for the caller to drop.
+    #[inline]
+    pub fn prune(&mut self, mut is_dead: impl FnMut(&T) -> bool, dead: &mut Vec<T>) {
+        while let Some(item) = self.timers.pop_dead_top(&mut is_dead) {
+            dead.push(item);
+        }
+    }
+
+    /// First step: decides how long to wait. Not at all if something is ready, has arrived, or the loop is
+    /// stopping; otherwise until the next deadline.
+    #[inline]
+    pub fn park(&mut self, now: Nanos, stopping: bool) -> Parking<K::Waiter> {
+        let wait = if stopping || !self.ready.is_empty() {
+            Wait::Poll
+        } else {
+            match self.timers.next_deadline() {
+                Some(deadline) if deadline <= now => Wait::Poll,
+                deadline if self.inbox.prepare_park() => {
+                    self.counters.parks += 1;
+                    match deadline {
+                        Some(deadline) if deadline != Nanos::MAX => Wait::Until(deadline),
+                        _ => Wait::Forever,
+                    }
+                }
+                _ => Wait::Poll,
+            }
+        };
+        let waiter = match self.waiter.take() {
+            Some(waiter) => Some(waiter),
+            // The last parking was lost on the way, as a panic may do.
+            None => self.kernel.waiter().ok(),
+        };
+        let idle = wait == Wait::Poll && self.registry.is_empty();
+        Parking { waiter, wait, idle }
+    }
+
+    /// Second step: takes the waiter back, hands each event to `on_event`, masked by what its source waits for,
+    /// and then moves what other threads have left into the ready queue. Events whose token is stale are dropped
+    /// and counted.
+    #[inline]
+    pub fn collect(
+        &mut self,
+        parking: Parking<K::Waiter>,
+        mut on_event: impl FnMut(&mut Registry<S>, &mut Ready<T>, Token, Readiness),
+    ) {
+        let woken = self.inbox.unpark();
+        self.counters.wakes += u64::from(woken);
+        if let Some(mut waiter) = parking.waiter {
+            for event in waiter.events() {
+                // Asked again for each event: an earlier one may have taken its source away.
+                let interest = self
+                    .registry
+                    .interest(event.token)
+                    .unwrap_or(Interest::NONE);
+                let readiness = event.readiness.for_interest(interest);
+                if readiness.is_empty() {
+                    self.counters.stale_events += 1;
+                    continue;
+                }
+                self.counters.events += 1;
+                on_event(&mut self.registry, &mut self.ready, event.token, readiness);
+            }
+            waiter.clear();
+            self.waiter = Some(waiter);
+        }
+        self.inbox.drain_into(&mut self.ready);
+    }
+
+    /// Third step: moves the timers that are due into the ready queue, earliest first. Cancelled ones that are
+    /// met on the way are put into `dead` for the caller to drop.
+    #[inline]
+    pub fn expire(&mut self, now: Nanos, mut is_dead: impl FnMut(&T) -> bool, dead: &mut Vec<T>) {
+        while let Some(popped) = self.timers.pop_due_with(now, &mut is_dead) {
+            match popped {
+                Popped::Due(item) => {
+                    self.counters.timers_fired += 1;
+                    self.ready.push(item);
+                }
+                Popped::Dead(item) => dead.push(item),
+            }
+        }
+    }
+
+    /// Fourth step: what is ready now is the batch. Says how many items it has.
+    #[inline]
+    pub fn begin_batch(&mut self) -> usize {
+        self.batch = self.ready.len();
+        self.ready.note_batch(self.batch);
+        self.batch
+    }
+
+    /// The next item of the batch; nothing when the batch is done, though more may have been queued since.
+    #[inline]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a loop is no iterator: a batch ends and the loop goes on"
+    )]
+    pub fn next(&mut self) -> Option<T> {
+        self.batch = self.batch.checked_sub(1)?;
+        let item = self.ready.pop()?;
+        self.counters.callbacks += 1;
+        Some(item)
+    }
+
+    /// Last step. A batch that was left early is continued by the next turn.
+    #[inline]
+    pub fn end_turn(&mut self) {
+        self.batch = 0;
+        self.counters.turns += 1;
+        self.ready.relax();
+    }
+
+    /// A whole turn for an embedder whose items are never cancelled and that lets no other thread run.
+    ///
+    /// # Errors
+    /// What the kernel's wait says, except that being interrupted is no error.
+    pub fn run_turn(
+        &mut self,
+        stopping: bool,
+        on_event: impl FnMut(&mut Registry<S>, &mut Ready<T>, Token, Readiness),
+        mut run: impl FnMut(&mut Self, T),
+    ) -> io::Result<()> {
+        let now = self.kernel.now();
+        let mut parking = self.park(now, stopping);
+        let waited = match parking.wait(now) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other,
+        };
+        self.collect(parking, on_event);
+        waited?;
+        if !self.timers.is_empty() {
+            let now = self.kernel.now();
+            self.expire(now, |_| false, &mut Vec::new());
+        }
+        self.begin_batch();
+        while let Some(item) = self.next() {
+            run(self, item);
+        }
+        self.end_turn();
+        Ok(())
+    }
+}
