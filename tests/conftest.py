@@ -1,0 +1,79 @@
+"""One test body for every loop: `loop_factory` and `loop` are parametrised, and asyncio is the oracle.
+
+Each test that uses a loop is followed by a count: no descriptor may be left open, no task pending.
+"""
+
+import asyncio
+import gc
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from toolkit import FACTORIES, NATIVE, new_descriptors, open_descriptors, pending_tasks
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "epicycle_only: what asyncio does not promise, or does otherwise")
+    config.addinivalue_line("markers", "leaves_descriptors: the test itself cannot close what it opened")
+
+
+def pytest_collection_finish(session):
+    # What was imported stays: frozen, it costs the collections after every test nothing.
+    for factory in FACTORIES.values():
+        factory().close()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(params=list(FACTORIES))
+def loop_name(request):
+    """`asyncio` or `epicycle`."""
+    if request.node.get_closest_marker("epicycle_only") and request.param != "epicycle":
+        pytest.skip("about Epicycle alone")
+    if request.node.get_closest_marker("epicycle_only") and not NATIVE:
+        pytest.skip("the native loop is not built")
+    return request.param
+
+
+@pytest.fixture
+def loop_factory(loop_name):
+    """The class of the loop under test."""
+    return FACTORIES[loop_name]
+
+
+@pytest.fixture
+def loop(loop_factory):
+    """A new loop, not set as the current one; closed after the test."""
+    loop = loop_factory()
+    yield loop
+    if loop.is_closed():
+        return
+    pending = asyncio.all_tasks(loop)
+    loop.close()
+    assert not pending, f"tasks left pending: {pending}"
+
+
+@pytest.fixture
+def errors(loop):
+    """The contexts that the loop's exception handler was called with."""
+    contexts = []
+    loop.set_exception_handler(lambda loop, context: contexts.append(context))
+    return contexts
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request):
+    """No descriptor and no pending task outlives a test that uses a loop."""
+    if "loop_name" not in request.fixturenames:
+        yield
+        return
+    gc.collect()
+    before = open_descriptors()
+    yield
+    gc.collect()
+    assert not pending_tasks(), "tasks left pending"
+    if not request.node.get_closest_marker("leaves_descriptors"):
+        assert not new_descriptors(before), "descriptors left open"
