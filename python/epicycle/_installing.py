@@ -1,0 +1,133 @@
+"""Have asyncio make Epicycle loops in this process, and put back what was there.
+
+Up to Python 3.15 asyncio asks its event loop policy for new loops, so ours is put there. It is set by the same
+road that asyncio takes itself, without the deprecation warnings of 3.14 and 3.15: those are addressed to programs
+that define policies, and a user of ``install()`` has none to define. Python 3.16 has no policies, and its
+``asyncio.run``, ``asyncio.Runner`` and ``asyncio.new_event_loop`` all call ``asyncio.events.new_event_loop``:
+there that one function is replaced.
+
+A loop class that a program names itself (``asyncio.SelectorEventLoop()``) stays what it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio import events
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ("install", "installed", "uninstall")
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+_lock = threading.Lock()
+_active: _ByPolicy | _ByFunction | None = None
+
+
+class _ByPolicy:
+    """Our policy stands in asyncio's place for one; None there means that asyncio has not yet made its own."""
+
+    def __init__(self, policy: asyncio.AbstractEventLoopPolicy) -> None:
+        self.policy = policy
+        self.before = _current_policy()
+
+    def enter(self) -> None:
+        _set_policy(self.policy)
+
+    def leave(self) -> None:
+        _set_policy(self.before)
+
+    def stands(self) -> bool:
+        return _current_policy() is self.policy
+
+
+class _ByFunction:
+    """``new_event_loop`` of asyncio is replaced, in each module that offers it."""
+
+    def __init__(self, factory: LoopFactory) -> None:
+        def new_event_loop() -> asyncio.AbstractEventLoop:
+            """Create a new event loop and return it."""
+            return factory()
+
+        self.function = new_event_loop
+        self.before = [(module, module.new_event_loop) for module in (events, asyncio)]
+
+    def enter(self) -> None:
+        for module, _ in self.before:
+            module.new_event_loop = self.function  # type: ignore[attr-defined]
+
+    def leave(self) -> None:
+        for module, function in self.before:
+            if module.new_event_loop is self.function:  # type: ignore[attr-defined]
+                module.new_event_loop = function  # type: ignore[attr-defined]
+
+    def stands(self) -> bool:
+        return events.new_event_loop is self.function
+
+
+def install() -> None:
+    """Have ``asyncio.run``, ``asyncio.Runner`` and ``asyncio.new_event_loop`` make Epicycle loops from now on.
+
+    It holds for every thread of the process and for processes forked from it; a child process started afresh
+    (multiprocessing's spawn and forkserver) installs again when it imports the module that calls this. Loops
+    that exist already are left alone. Calling it again while it stands changes nothing.
+    """
+    activate()
+
+
+def uninstall() -> None:
+    """Undo ``install()``: what asyncio used before is used again, the current loops of its policy included.
+
+    Where nothing is installed, or somebody has set another policy since, nothing changes.
+    """
+    global _active
+    with _lock:
+        if _active is not None and _active.stands():
+            _active.leave()
+        _active = None
+
+
+def installed() -> bool:
+    """Whether asyncio makes Epicycle loops in this process because of ``install()`` or ``epicycle run``."""
+    return _active is not None and _active.stands()
+
+
+def activate(
+    *,
+    policy_type: Callable[..., asyncio.AbstractEventLoopPolicy] | None = None,
+    factory: LoopFactory | None = None,
+) -> None:
+    """``install()`` with another policy class, or loops that come from ``factory``.
+
+    Raises ImportError where the compiled module is missing: better now than at the first loop.
+    """
+    from .loop import EventLoop
+
+    global _active
+    with _lock:
+        if _active is not None and _active.stands():
+            return
+        if has_policies():
+            if policy_type is None:
+                from ._policy import EventLoopPolicy as policy_type
+            _active = _ByPolicy(policy_type(factory))
+        else:
+            _active = _ByFunction(factory or EventLoop)
+        _active.enter()
+
+
+def has_policies() -> bool:
+    """Whether this Python's asyncio has event loop policies (3.15 is the last that does)."""
+    return hasattr(events, "_event_loop_policy")
+
+
+def _current_policy() -> Any:
+    # Not through get_event_loop_policy(), which makes the default policy where there is none yet: after
+    # uninstall() it would not be exactly as before.
+    return events._event_loop_policy  # type: ignore[attr-defined]
+
+
+def _set_policy(policy: Any) -> None:
+    setter = getattr(events, "_set_event_loop_policy", None) or events.set_event_loop_policy
+    setter(policy)
