@@ -28,14 +28,13 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
-@pytest.fixture(params=list(FACTORIES))
-def loop_name(request):
-    """`asyncio` or `epicycle`."""
-    if request.node.get_closest_marker("epicycle_only") and request.param != "epicycle":
-        pytest.skip("about Epicycle alone")
-    if request.node.get_closest_marker("epicycle_only") and not NATIVE:
-        pytest.skip("the native loop is not built")
-    return request.param
+def pytest_generate_tests(metafunc):
+    if "loop_name" not in metafunc.fixturenames:
+        return
+    names = list(FACTORIES)
+    if metafunc.definition.get_closest_marker("epicycle_only"):
+        names = ["epicycle"] if NATIVE else [pytest.param("epicycle", marks=pytest.mark.skip("not built"))]
+    metafunc.parametrize("loop_name", names)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -329,6 +330,13 @@ def running_script(loop_name, code, *, arguments=()):
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def wait_until_parked(process, timeout=10.0):
+    """Wait until the only thread of `process` sleeps in the kernel."""
+    deadline = time.monotonic() + timeout
+    while pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < deadline, "the process never sleeps"
 
 
 def child_environment():
