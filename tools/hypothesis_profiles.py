@@ -1,6 +1,7 @@
-"""A pytest plugin (`-p hypothesis_profiles`, with tools/ on PYTHONPATH): hypothesis with as many cases as FUZZ_CASES says.
+"""A pytest plugin: hypothesis with as many cases as FUZZ_CASES says.
 
-`make fuzz` uses it; a test that fixes its own `max_examples` keeps it.
+`make fuzz` uses it (`-p hypothesis_profiles`, with tools/ on PYTHONPATH); a test that fixes its own
+`max_examples` keeps it.
 """
 
 import os

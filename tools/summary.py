@@ -2,9 +2,10 @@
 
     python tools/summary.py -- make --keep-going lint test
 
-The output passes through as it comes. Counted are cargo's `test result:` lines, pytest's closing lines and lines of
-the form `NAME: N passed, N failed[, N skipped]`, which is how the other runners close. A command that fails although
-no runner counted a failure is one failure more: a build that broke, a runner that died. Ends with the command's status.
+The output passes through as it comes. Counted are cargo's `test result:` lines, pytest's closing lines and
+lines of the form `[NAME: ]N passed, N failed[, N skipped]`, which is how the other runners close. A command
+that fails although no runner counted a failure is one failure more: a build that broke, a runner that died.
+Ends with the command's status.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import sys
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 CARGO = re.compile(r"test result: \w+\. (?P<counts>.*)")
 PYTEST = re.compile(r"(?:=+ )?(?P<counts>\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b.*")
-RUNNER = re.compile(r"[\w./ -]+: (?P<counts>\d+ passed, \d+ failed(?:, \d+ \w+)*)")
+RUNNER = re.compile(r"(?:[\w./ -]+: )?(?P<counts>\d+ passed, \d+ failed(?:, \d+ \w+)*)")
 COUNT = re.compile(r"(\d+) (\w+)")
 
 PASSED = {"passed", "xpassed"}
