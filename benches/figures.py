@@ -5,7 +5,7 @@ import statistics
 
 # Within this much of the reference, two medians say the same thing, whatever their spread.
 SAME = 0.03
-# A server that used less of its core than this, and less than the client of its own, was waiting for the client.
+# A server that used less of its core than this, and less than the client of its own, waited for the client.
 SATURATED = 0.9
 
 
