@@ -93,9 +93,14 @@ impl<T> Inbox<T> {
     /// The loop is about to sleep. False: something has arrived or a wake-up was asked for, so it must not.
     #[inline]
     pub fn prepare_park(&self) -> bool {
-        self.state
+        match self
+            .state
             .compare_exchange(0, PARKED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        {
+            Ok(_) => true,
+            // An earlier park whose wait never ran: its promise holds.
+            Err(state) => state == PARKED,
+        }
     }
 
     /// The loop is awake again: arrivals need not wake it, and a wake-up that was asked for has happened.

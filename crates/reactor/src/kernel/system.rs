@@ -285,6 +285,7 @@ fn borrow<'fd>(fd: RawFd) -> io::Result<BorrowedFd<'fd>> {
 }
 
 fn to_address(address: Option<SocketAddrAny>) -> Address {
+    // Some systems give no address at all for a peer without a name.
     let Some(address) = address else {
         return Address::UnixUnnamed;
     };
@@ -292,25 +293,38 @@ fn to_address(address: Option<SocketAddrAny>) -> Address {
     let known = match family {
         AddressFamily::INET => address.try_into().map(Address::V4).ok(),
         AddressFamily::INET6 => address.try_into().map(Address::V6).ok(),
-        AddressFamily::UNIX => SocketAddrUnix::try_from(address).ok().map(|unix| {
-            if let Some(name) = unix.abstract_name() {
-                Address::UnixAbstract(name.into())
-            } else {
-                match unix.path_bytes() {
-                    Some(path) if !path.is_empty() => Address::UnixPath(path.into()),
-                    _ => Address::UnixUnnamed,
-                }
-            }
-        }),
+        AddressFamily::UNIX => Some(to_unix_address(&address)),
         _ => None,
     };
     known.unwrap_or_else(|| Address::Other(family.as_raw() as _))
+}
+
+/// By hand: rustix panics for a path that fills its field and so has no NUL in it.
+fn to_unix_address(address: &SocketAddrAny) -> Address {
+    // SAFETY: an address is initialised up to its length, and lives as long as the borrow.
+    let bytes = unsafe {
+        std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.addr_len() as usize)
+    };
+    // On Linux the family takes two bytes, and the rest is the name.
+    match bytes.get(2..).unwrap_or_default() {
+        [] => Address::UnixUnnamed,
+        [0, name @ ..] => Address::UnixAbstract(name.into()),
+        path => {
+            let end = path
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(path.len());
+            Address::UnixPath(path[..end].into())
+        }
+    }
 }
 
 fn from_address(address: &Address) -> io::Result<SocketAddrAny> {
     Ok(match address {
         Address::V4(address) => (*address).into(),
         Address::V6(address) => (*address).into(),
+        // An empty path would be taken for an abstract name.
+        Address::UnixPath(path) if path.is_empty() => return Err(Errno::INVAL.into()),
         Address::UnixPath(path) => SocketAddrUnix::new(&**path)?.into(),
         Address::UnixAbstract(name) => SocketAddrUnix::new_abstract_name(name)?.into(),
         Address::UnixUnnamed | Address::Other(_) => return Err(Errno::AFNOSUPPORT.into()),
