@@ -48,7 +48,7 @@ wheel: $(STAMPS)/wheel ## a release wheel in dist/
 test: test-rust test-python ## the reactor's tests and the Python tests
 
 test-rust: | environment
-	cargo test $(LOCKED) --quiet -p epicycle-reactor
+	cargo test $(LOCKED) --quiet --no-fail-fast -p epicycle-reactor
 
 test-python: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem
 	$(VENV)/bin/python -m pytest $(ARGS)
@@ -85,7 +85,7 @@ versions: ## the Python tests and conformance on every CPython 3.11-3.15 found
 	  done; exit $$status; }
 
 fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the property tests with many cases (FUZZ_CASES=2000); not coverage-guided
-	PROPTEST_CASES=$(FUZZ_CASES) cargo test $(LOCKED) --quiet --release -p epicycle-reactor
+	PROPTEST_CASES=$(FUZZ_CASES) cargo test $(LOCKED) --quiet --no-fail-fast --release -p epicycle-reactor
 	FUZZ_CASES=$(FUZZ_CASES) PYTHONPATH=tools $(VENV)/bin/python -m pytest -p hypothesis_profiles \
 	    --hypothesis-profile fuzz -m hypothesis --timeout 0 $(ARGS)
 
