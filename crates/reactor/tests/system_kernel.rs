@@ -126,7 +126,9 @@ fn the_end_of_a_pipe_is_a_hang_up_for_its_reader_and_an_error_for_its_writer() {
 fn waits_are_never_early() {
     for mut kernel in kernels() {
         let mut waiter = kernel.waiter().unwrap();
-        for nanos in [0, 1, 999, 100_000, 1_000_000, 1_000_001, 2_999_999] {
+        for nanos in [
+            0, 1, 999, 100_000, 1_000_000, 1_000_001, 2_999_999, 10_000_001,
+        ] {
             let deadline = kernel.now().saturating_add(Nanos(nanos));
             assert_eq!(wait(&kernel, &mut waiter, Wait::Until(deadline)), []);
             assert!(

@@ -2,7 +2,8 @@
 //!
 //! **Timeouts** are nanoseconds where the kernel has `epoll_pwait2` (Linux 5.11), milliseconds rounded up
 //! elsewhere. It is asked once, when the kernel is made, and the answer is kept with its reason
-//! ([`SystemKernel::facts`]).
+//! ([`SystemKernel::facts`]). Where a timeout needs no nanoseconds (none, for ever, or far away) the older call is
+//! used all the same, because it costs about half.
 //!
 //! **The waker** is watched edge-triggered: each write to an eventfd is an edge of its own whether or not the
 //! count was read before, so nobody has to read it, which saves a system call per wake-up. The count cannot
@@ -35,6 +36,9 @@ const EVENTS: usize = 256;
 const MOST_EVENTS: usize = 4096;
 /// The longest wait in milliseconds: the call takes a signed 32-bit number. The loop goes round and waits again.
 const LONGEST_MILLIS: u64 = i32::MAX as u64;
+/// A deadline at least this far away is waited for in whole milliseconds first.
+const FAR: Nanos = Nanos::from_millis(10);
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// How fine a timeout may be.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -173,22 +177,11 @@ pub struct SystemWaiter {
 }
 
 impl SystemWaiter {
+    /// Whole milliseconds, or for ever: the cheapest wait there is.
     #[inline]
-    fn wait_nanos(&mut self, timeout: Option<Nanos>) -> io::Result<()> {
-        let timeout = timeout.map(|nanos| {
-            let (seconds, nanos) = nanos.split();
-            KernelTimespec {
-                seconds: seconds as i64,
-                nanos: i64::from(nanos),
-            }
-        });
-        epoll_pwait2(&self.epoll, &mut self.events.0, timeout.as_ref())
-    }
-
-    fn wait_millis(&mut self, timeout: Option<Nanos>) -> io::Result<()> {
-        let timeout = timeout.map(|nanos| {
-            // Up, never down: a wait that ends early makes a loop that spins until the deadline.
-            let millis = nanos.0.div_ceil(1_000_000).min(LONGEST_MILLIS);
+    fn wait_millis(&mut self, millis: Option<u64>) -> io::Result<()> {
+        let timeout = millis.map(|millis| {
+            let millis = millis.min(LONGEST_MILLIS);
             Timespec {
                 tv_sec: (millis / 1_000) as i64,
                 tv_nsec: (millis % 1_000 * 1_000_000) as _,
@@ -201,24 +194,48 @@ impl SystemWaiter {
         )?;
         Ok(())
     }
+
+    #[inline]
+    fn wait_until(&mut self, deadline: Nanos, now: Nanos) -> io::Result<()> {
+        let mut left = deadline.saturating_sub(now);
+        if left == Nanos::ZERO {
+            return self.wait_millis(Some(0));
+        }
+        if self.timeouts == TimeoutPrecision::Milliseconds {
+            // Up, never down: a wait that ends early makes a loop that spins until the deadline.
+            return self.wait_millis(Some(left.0.div_ceil(NANOS_PER_MILLI)));
+        }
+        if left >= FAR {
+            // A busy loop with a far deadline hardly ever gets there, and this call is the cheaper one by far.
+            self.wait_millis(Some(left.0 / NANOS_PER_MILLI))?;
+            if !self.events.0.is_empty() {
+                return Ok(());
+            }
+            left = deadline.saturating_sub(monotonic());
+        }
+        let (seconds, nanos) = left.split();
+        let timeout = KernelTimespec {
+            seconds: seconds as i64,
+            nanos: i64::from(nanos),
+        };
+        epoll_pwait2(&self.epoll, &mut self.events.0, &timeout)
+    }
 }
 
 impl Waiter for SystemWaiter {
+    #[inline]
     fn wait(&mut self, wait: Wait, now: Nanos) -> io::Result<()> {
-        if self.events.0.len() == self.events.0.capacity() && self.events.0.len() < MOST_EVENTS {
-            let more = self.events.0.len();
-            self.events.0.clear();
-            self.events.0.reserve_exact(2 * more);
+        let events = &mut self.events.0;
+        if events.len() == events.capacity() && events.len() < MOST_EVENTS {
+            let more = 2 * events.len();
+            events.clear();
+            events.reserve_exact(more);
         }
-        self.events.0.clear();
-        let timeout = match wait {
-            Wait::Poll => Some(Nanos::ZERO),
-            Wait::Until(deadline) => Some(deadline.saturating_sub(now)),
-            Wait::Forever => None,
-        };
-        match self.timeouts {
-            TimeoutPrecision::Nanoseconds => self.wait_nanos(timeout),
-            TimeoutPrecision::Milliseconds => self.wait_millis(timeout),
+        events.clear();
+        match wait {
+            Wait::Poll => self.wait_millis(Some(0)),
+            Wait::Until(deadline) => self.wait_until(deadline, now),
+            Wait::Forever => self.wait_millis(None),
         }
     }
 
@@ -238,6 +255,12 @@ impl Waiter for SystemWaiter {
     fn clear(&mut self) {
         self.events.0.clear();
     }
+}
+
+#[inline]
+fn monotonic() -> Nanos {
+    let time = clock_gettime(ClockId::Monotonic);
+    Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 #[inline]
@@ -342,8 +365,7 @@ impl Kernel for SystemKernel {
 
     #[inline]
     fn now(&self) -> Nanos {
-        let time = clock_gettime(ClockId::Monotonic);
-        Nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+        monotonic()
     }
 
     fn waiter(&mut self) -> io::Result<SystemWaiter> {
@@ -492,10 +514,10 @@ fn probe_pwait2(epoll: &OwnedFd) -> io::Result<()> {
     epoll_pwait2(
         epoll,
         &mut events,
-        Some(&KernelTimespec {
+        &KernelTimespec {
             seconds: 0,
             nanos: 0,
-        }),
+        },
     )
 }
 
@@ -505,20 +527,19 @@ fn probe_pwait2(epoll: &OwnedFd) -> io::Result<()> {
 fn epoll_pwait2(
     epoll: &OwnedFd,
     events: &mut Vec<epoll::Event>,
-    timeout: Option<&KernelTimespec>,
+    timeout: &KernelTimespec,
 ) -> io::Result<()> {
     events.clear();
-    let timeout = timeout.map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the kernel writes at most `capacity` events into the vector's own memory, and `epoll::Event` has the
-    // layout of its `struct epoll_event`. The timeout is null or a live `__kernel_timespec`. There is no signal
-    // mask, whose size is then not looked at.
+    // layout of its `struct epoll_event`. The timeout is a live `__kernel_timespec`. There is no signal mask,
+    // whose size is then not looked at.
     let count = unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,
             epoll.as_raw_fd(),
             events.as_mut_ptr(),
             events.capacity() as libc::c_int,
-            timeout,
+            std::ptr::from_ref(timeout),
             std::ptr::null::<libc::sigset_t>(),
             0_usize,
         )
