@@ -1,0 +1,81 @@
+//! What waits in the loop's queues, and what its descriptors belong to.
+
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::PyTraverseError;
+
+use epicycle_reactor::interest::Readiness;
+
+use crate::ffi::class::NativeRef;
+use crate::handle::{Handle, TimerHandle};
+use crate::net::Listener;
+use crate::transport::StreamTransport;
+
+/// A piece of work: in the ready queue, among the timers, or on its way from another thread.
+pub enum Entry {
+    /// A callback of `call_soon`.
+    Handle(NativeRef<Handle>),
+    /// A callback of `call_later` or `call_at`.
+    Timer(NativeRef<TimerHandle>),
+    /// A step or wake-up of asyncio's C Task, for which no handle was made.
+    Step { callable: Py<PyAny>, argument: Option<Py<PyAny>>, context: Py<PyAny> },
+    /// A handle that locks while it runs (`call_soon_threadsafe` of Python 3.14 and later).
+    Locked(Py<PyAny>),
+    /// A byte stream has something to do.
+    Stream(NativeRef<StreamTransport>, StreamWork),
+    /// A listening socket has connections waiting.
+    Accept(Py<Listener>),
+}
+
+/// What a byte stream has to do.
+#[derive(Clone, Copy)]
+pub enum StreamWork {
+    /// Tell the protocol of the connection and start to read.
+    Begin,
+    /// The kernel reported the descriptor ready.
+    Ready(Readiness),
+    /// Tell the protocol that the connection is gone, and close the descriptor.
+    End,
+}
+
+impl Entry {
+    /// Shows the objects that the entry owns to the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Handle(handle) => visit.call(handle.as_py()),
+            Self::Timer(handle) => visit.call(handle.as_py()),
+            Self::Step { callable, argument, context } => {
+                visit.call(callable)?;
+                visit.call(argument)?;
+                visit.call(context)
+            }
+            Self::Locked(handle) => visit.call(handle),
+            Self::Stream(transport, _) => visit.call(transport.as_py()),
+            Self::Accept(listener) => visit.call(listener),
+        }
+    }
+}
+
+/// What a watched descriptor belongs to.
+pub enum Source {
+    /// `add_reader` and `add_writer`.
+    Callbacks { reader: Option<NativeRef<Handle>>, writer: Option<NativeRef<Handle>> },
+    /// A transport.
+    Stream(NativeRef<StreamTransport>),
+    /// A listening socket.
+    Listener(Py<Listener>),
+}
+
+impl Source {
+    /// Shows the objects that the source owns to the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Callbacks { reader, writer } => {
+                visit.call(reader.as_ref().map(NativeRef::as_py))?;
+                visit.call(writer.as_ref().map(NativeRef::as_py))
+            }
+            Self::Stream(transport) => visit.call(transport.as_py()),
+            Self::Listener(listener) => visit.call(listener),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Every method of the loop that Python sees.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use epicycle_reactor::inbox::Inbox;
+use epicycle_reactor::kernel::Kernel;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, intern};
+
+use super::core::{Core, LoopKernel};
+use super::entry::Entry;
+use super::{clock, readers, run, schedule, tasks};
+use crate::ffi::cell::LoopCell;
+use crate::ffi::class::Native;
+use crate::ffi::context;
+use crate::ffi::fastcall::{add_methods, method};
+use crate::handle::Handle;
+use crate::handle::kinds::{Work, new_handle};
+use crate::net::listener::{self, Listener};
+use crate::py::errors;
+use crate::py::imports::Imports;
+use crate::transport::{self, Endpoint, Origin};
+
+const OPEN: u8 = 0;
+const CLOSED: u8 = 1;
+/// This process is a child of the one that made the loop.
+const FORKED: u8 = 2;
+
+/// The native half of `epicycle.EventLoop`.
+#[pyclass(subclass, frozen, weakref, module = "epicycle._epicycle")]
+pub struct Loop {
+    pub(crate) cell: LoopCell<Core>,
+    pub(super) inbox: Arc<Inbox<Entry>>,
+    pub(super) waker: <LoopKernel as Kernel>::Waker,
+    state: AtomicU8,
+    debug: AtomicBool,
+    stopping: AtomicBool,
+    time_replaced: AtomicBool,
+    /// `threading.get_ident()` of the thread that runs the loop; 0 while it does not run.
+    thread: AtomicU64,
+    factory: LoopCell<Option<Py<PyAny>>>,
+}
+
+impl Loop {
+    #[inline(always)]
+    pub fn debug(&self) -> bool {
+        self.debug.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn time_replaced(&self) -> bool {
+        self.time_replaced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.factory.peek(|factory| factory.as_ref().map(|factory| factory.clone_ref(py))).flatten()
+    }
+
+    /// # Errors
+    /// `RuntimeError` when the loop is closed, or belongs to the parent process.
+    #[inline(always)]
+    pub fn check_open(&self) -> PyResult<()> {
+        match self.state.load(Ordering::Relaxed) {
+            OPEN => Ok(()),
+            state => Err(unusable(state)),
+        }
+    }
+
+    /// # Errors
+    /// `RuntimeError` when another thread runs the loop.
+    pub(super) fn check_thread(&self) -> PyResult<()> {
+        let thread = self.thread.load(Ordering::Relaxed);
+        if thread == 0 || thread == this_thread() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "Non-thread-safe operation invoked on an event loop other than the current one",
+        ))
+    }
+
+    /// Whether the loop runs, and on another thread than this one.
+    pub(super) fn is_running_elsewhere(&self) -> bool {
+        let thread = self.thread.load(Ordering::Acquire);
+        thread != 0 && thread != this_thread()
+    }
+}
+
+fn this_thread() -> u64 {
+    crate::ffi::call::thread_ident()
+}
+
+#[cold]
+fn unusable(state: u8) -> PyErr {
+    PyRuntimeError::new_err(if state == FORKED {
+        "this event loop belongs to the parent process: a child made by fork() has to make its own"
+    } else {
+        "Event loop is closed"
+    })
+}
+
+#[pymethods]
+impl Loop {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Imports::get(py)?;
+        let core = Core::new().map_err(|error| errors::os_error(py, &error))?;
+        Ok(Self {
+            inbox: Arc::clone(&core.turn.inbox),
+            waker: core.turn.kernel.waker(),
+            cell: LoopCell::new(core),
+            state: AtomicU8::new(OPEN),
+            debug: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            time_replaced: AtomicBool::new(false),
+            thread: AtomicU64::new(0),
+            factory: LoopCell::new(None),
+        })
+    }
+
+    /// Turns until `stop()`.
+    fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        struct Running<'a>(&'a Loop);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.stopping.store(false, Ordering::Relaxed);
+                self.0.thread.store(0, Ordering::Release);
+            }
+        }
+        let this = slf.get();
+        this.check_open()?;
+        this.thread.store(this_thread(), Ordering::Release);
+        let _running = Running(this);
+        run::run(slf)
+    }
+
+    /// Ends `run_forever()` after the current turn.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the loop runs.
+    fn is_running(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the loop was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != OPEN
+    }
+
+    /// Whether debug mode is on.
+    fn get_debug(&self) -> bool {
+        self.debug()
+    }
+
+    fn _set_debug(&self, enabled: bool) {
+        self.debug.store(enabled, Ordering::Relaxed);
+    }
+
+    /// Raises `RuntimeError` when the loop is closed.
+    fn _check_closed(&self) -> PyResult<()> {
+        self.check_open()
+    }
+
+    /// Raises `RuntimeError` when another thread runs the loop.
+    fn _check_thread(&self) -> PyResult<()> {
+        self.check_thread()
+    }
+
+    /// Raises `TypeError` for what cannot be a callback.
+    fn _check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+        schedule::check_callback(callback, method)
+    }
+
+    /// Says whether `loop.time` has been replaced, so that timers follow the replacement.
+    fn _follow_time(&self, replaced: bool) {
+        self.time_replaced.store(replaced, Ordering::Relaxed);
+    }
+
+    /// Raises `RuntimeError` when a transport uses the descriptor.
+    fn _ensure_fd_no_transport(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<()> {
+        readers::ensure_not_used(slf, readers::descriptor(fd)?, fd)
+    }
+
+    fn _set_task_factory(&self, py: Python<'_>, factory: Option<Py<PyAny>>) -> PyResult<()> {
+        let before = self.factory.with(py, |place| std::mem::replace(place, factory))?;
+        drop(before);
+        Ok(())
+    }
+
+    /// The factory of tasks, or None.
+    fn get_task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.task_factory(py)
+    }
+
+    /// A handle that is not queued anywhere yet.
+    fn _make_handle(
+        slf: &Bound<'_, Self>,
+        callback: Py<PyAny>,
+        args: Py<PyTuple>,
+    ) -> PyResult<Py<PyAny>> {
+        let context = context::copy_current(slf.py())?;
+        Ok(new_handle(slf, Work { callback, args, context })?.into_any().unbind())
+    }
+
+    /// Queues a handle, perhaps once more, from any thread.
+    fn _queue_handle(&self, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+        let entry = match Native::<Handle>::cast(handle) {
+            Some(handle) => Entry::Handle(handle.clone().unbind()),
+            None => Entry::Locked(handle.clone().unbind()),
+        };
+        self.deliver(handle.py(), entry)
+    }
+
+    /// Accepts connections on a listening socket.
+    fn _start_listening<'py>(
+        slf: &Bound<'py, Self>,
+        protocol_factory: Bound<'py, PyAny>,
+        sock: Bound<'py, PyAny>,
+        server: Bound<'py, PyAny>,
+        backlog: usize,
+    ) -> PyResult<Bound<'py, Listener>> {
+        listener::listen(slf, protocol_factory, sock, server, backlog)
+    }
+
+    /// The transport of a connected stream socket, which it owns from here on.
+    #[pyo3(signature = (sock, protocol, waiter=None, *, extra=None, server=None))]
+    fn _make_socket_transport(
+        slf: &Bound<'_, Self>,
+        sock: Bound<'_, PyAny>,
+        protocol: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+        extra: Option<Py<PyDict>>,
+        server: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        slf.get().check_open()?;
+        let fd = readers::descriptor(&sock)?;
+        readers::ensure_not_used(slf, fd, &sock)?;
+        let peer = slf.get().cell.with(py, |core| core.turn.kernel.peer_address(fd))?.ok();
+        let endpoint = Endpoint::Python(sock.unbind());
+        let origin = Origin { endpoint, fd, peer, protocol, waiter, server, extra };
+        Ok(transport::open(slf, origin)?.into_any().unbind())
+    }
+
+    /// Forgets everything that is queued and gives the kernel its descriptors back.
+    fn _close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.state.store(CLOSED, Ordering::Relaxed);
+        self.forget(py)
+    }
+
+    /// In a child made by fork(): the kernel's objects are shared with the parent and must not be touched.
+    fn _after_fork(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.state.store(FORKED, Ordering::Relaxed);
+        self.thread.store(0, Ordering::Relaxed);
+        let fresh = LoopKernel::new().map_err(|error| errors::os_error(py, &error))?;
+        let shared = self.cell.with(py, |core| std::mem::replace(&mut core.turn.kernel, fresh))?;
+        drop(shared);
+        Ok(())
+    }
+
+    /// Numbers for tests and tools: what the loop holds now, and what it has done.
+    fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = self.cell.with(py, |core| {
+            let turn = &core.turn;
+            let done = &turn.counters;
+            [
+                ("ready", turn.ready.len() as u64),
+                ("timers", turn.timers.len() as u64),
+                ("sources", turn.registry.len() as u64),
+                ("turns", done.turns),
+                ("callbacks", done.callbacks),
+                ("events", done.events),
+                ("stale_events", done.stale_events),
+                ("timers_fired", done.timers_fired),
+                ("timers_cancelled", done.timers_cancelled),
+                ("parks", done.parks),
+                ("wakes", done.wakes),
+                ("accepts", done.accepts),
+                ("bytes_in", done.bytes_in),
+                ("bytes_out", done.bytes_out),
+            ]
+        })?;
+        let dict = PyDict::new(py);
+        for (name, number) in numbers {
+            dict.set_item(name, number)?;
+        }
+        Ok(dict)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(Some(factory)) = self.factory.peek(|factory| factory.as_ref().map(|it| visit.call(it))) {
+            factory?;
+        }
+        let shown = self.cell.peek(|core| {
+            for entry in core.turn.ready.iter().chain(core.turn.timers.iter()) {
+                entry.traverse(&visit)?;
+            }
+            for (_, _, source) in core.turn.registry.iter() {
+                source.traverse(&visit)?;
+            }
+            Ok(())
+        });
+        shown.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let factory = self.factory.peek(Option::take);
+        drop(factory);
+        // Only fails while the loop is in use, and then it is not garbage.
+        let _ = self.forget(py);
+    }
+}
+
+impl Loop {
+    /// Takes everything out of the queues, then drops it: finalisers may run, and may call back.
+    fn forget(&self, py: Python<'_>) -> PyResult<()> {
+        let arrivals = self.inbox.close();
+        let taken = self.cell.with(py, |core| {
+            let turn = &mut core.turn;
+            let tokens: Vec<_> = turn.registry.iter().map(|(token, _, _)| token).collect();
+            let sources: Vec<_> = tokens.into_iter().map(|token| turn.unwatch(token)).collect();
+            (turn.ready.drain_all(), turn.timers.drain_all(), sources)
+        })?;
+        drop((arrivals, taken));
+        Ok(())
+    }
+
+    /// Adds the class to the module, and the methods that are called too often for the general convention.
+    ///
+    /// # Errors
+    /// What CPython raises when a class cannot be made.
+    pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add_class::<Self>()?;
+        let class = module.py().get_type::<Self>();
+        let _ = intern!(module.py(), "time");
+        add_methods::<Self>(
+            &class,
+            vec![
+                method(c"call_soon", schedule::call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nCalls back in the next turn, in the order of the calls. Returns an asyncio.Handle."),
+                method(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon(), from any thread."),
+                method(c"call_later", schedule::call_later, c"call_later($self, delay, callback, *args, context=None)\n--\n\nCalls back after delay seconds, never earlier. Returns an asyncio.TimerHandle."),
+                method(c"call_at", schedule::call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nCalls back when loop.time() has reached when, never earlier. Returns an asyncio.TimerHandle."),
+                method(c"time", clock::time, c"time($self)\n--\n\nThe loop's clock in seconds: monotonic, the same as time.monotonic()."),
+                method(c"create_future", tasks::create_future, c"create_future($self)\n--\n\nA new asyncio.Future of this loop."),
+                method(c"create_task", tasks::create_task, c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine. Returns an asyncio.Task, or what the task factory makes."),
+                method(c"add_reader", readers::add_reader, c"add_reader($self, fd, callback, *args)\n--\n\nCalls back whenever fd is readable."),
+                method(c"_add_reader", readers::add_reader_handle, c"_add_reader($self, fd, callback, *args)\n--\n\nAs add_reader(); returns the handle."),
+                method(c"_add_writer", readers::add_writer_handle, c"_add_writer($self, fd, callback, *args)\n--\n\nAs add_writer(); returns the handle."),
+                method(c"remove_reader", readers::remove_reader, c"remove_reader($self, fd)\n--\n\nUndoes add_reader(). Whether there was something to undo."),
+                method(c"add_writer", readers::add_writer, c"add_writer($self, fd, callback, *args)\n--\n\nCalls back whenever fd is writable."),
+                method(c"remove_writer", readers::remove_writer, c"remove_writer($self, fd)\n--\n\nUndoes add_writer(). Whether there was something to undo."),
+            ],
+        )
+    }
+}

@@ -1,0 +1,29 @@
+//! The event loop.
+//!
+//! In: callbacks, timers, descriptors and arrivals from other threads.  Out: the user's code, run in order.
+//!
+//! `Loop` is the native half; the class that users see, `epicycle.EventLoop`, derives from it and from
+//! `asyncio.AbstractEventLoop` and adds what is not worth compiling: coroutines that connect and serve, executors,
+//! signals.
+//!
+//! - `methods.rs`  every method that Python sees
+//! - `core.rs`     the state behind the cell: the turn and its buffers
+//! - `entry.rs`    what waits in the queues, what a descriptor belongs to
+//! - `schedule.rs` call_soon, call_later, call_at, call_soon_threadsafe
+//! - `clock.rs`    the time, also where a test replaced it
+//! - `run.rs`      the turn: park, collect, expire, run the batch
+//! - `readers.rs`  add_reader, add_writer and their removal
+//! - `tasks.rs`    create_task and create_future
+//! - `report.rs`   what went wrong in a callback
+
+pub mod clock;
+pub mod core;
+pub mod entry;
+pub mod methods;
+pub mod readers;
+pub mod report;
+pub mod run;
+pub mod schedule;
+pub mod tasks;
+
+pub use methods::Loop;

@@ -1,0 +1,207 @@
+//! add_reader, add_writer and their removal.
+
+use epicycle_reactor::interest::Interest;
+use epicycle_reactor::kernel::Kernel;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyInt;
+
+use super::Loop;
+use super::entry::Source;
+use crate::ffi::class::NativeRef;
+use crate::ffi::context;
+use crate::ffi::fastcall::Args;
+use crate::handle::Handle;
+use crate::handle::kinds::{Work, new_handle};
+use crate::py::{errors, names};
+
+/// One of the two directions of a descriptor.
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    fn interest(self) -> Interest {
+        match self {
+            Self::Read => Interest::READ,
+            Self::Write => Interest::WRITE,
+        }
+    }
+
+    fn handle(self, source: &mut Source) -> Option<&mut Option<NativeRef<Handle>>> {
+        match (self, source) {
+            (Self::Read, Source::Callbacks { reader, .. }) => Some(reader),
+            (Self::Write, Source::Callbacks { writer, .. }) => Some(writer),
+            _ => None,
+        }
+    }
+}
+
+/// `loop.add_reader(fd, callback, *args)`
+pub fn add_reader(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    add(slf, args, Direction::Read).map(|_| args.py().None())
+}
+
+/// `loop.add_writer(fd, callback, *args)`
+pub fn add_writer(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    add(slf, args, Direction::Write).map(|_| args.py().None())
+}
+
+/// `add_reader` that returns the handle, for the loop's own coroutines.
+pub fn add_reader_handle(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    add(slf, args, Direction::Read)
+}
+
+/// `add_writer` that returns the handle, for the loop's own coroutines.
+pub fn add_writer_handle(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    add(slf, args, Direction::Write)
+}
+
+/// `loop.remove_reader(fd)`
+pub fn remove_reader(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    remove(slf, args, Direction::Read)
+}
+
+/// `loop.remove_writer(fd)`
+pub fn remove_writer(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    remove(slf, args, Direction::Write)
+}
+
+fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyResult<Py<PyAny>> {
+    let this = slf.get();
+    let py = args.py();
+    if args.has_keywords() {
+        args.bind(&["fd", "callback"], 2)?;
+    }
+    let file = args.get(0).ok_or_else(|| args.missing("fd"))?;
+    let callback = args.get(1).ok_or_else(|| args.missing("callback"))?;
+    let fd = descriptor_for_callbacks(slf, file)?;
+    this.check_open()?;
+    let work = Work {
+        callback: callback.clone().unbind(),
+        args: args.rest(2),
+        context: context::copy_current(py)?,
+    };
+    let handle = new_handle(slf, work)?.unbind();
+    let kept = handle.clone_ref(py);
+    let outcome = this.cell.with(py, |core| {
+        let turn = &mut core.turn;
+        let Some(token) = turn.registry.token_of(fd) else {
+            let mut source = Source::Callbacks { reader: None, writer: None };
+            if let Some(place) = direction.handle(&mut source) {
+                *place = Some(kept);
+            }
+            return match turn.try_watch(fd, source, direction.interest()) {
+                Ok(_) => Ok(None),
+                Err((error, _source)) => Err(error),
+            };
+        };
+        let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
+        let interest = before.with(direction.interest());
+        // Said again even if nothing changes: the number may belong to a new file by now.
+        turn.kernel.modify(fd, token, interest)?;
+        turn.registry.set_interest(token, interest);
+        let place = turn.registry.get_mut(token).and_then(|source| direction.handle(source));
+        Ok(place.and_then(|place| place.replace(kept)))
+    })?;
+    match outcome {
+        Ok(Some(replaced)) => cancel(py, replaced)?,
+        Ok(None) => {}
+        Err(error) => return Err(errors::os_error(py, &error)),
+    }
+    Ok(handle.as_py().clone_ref(py))
+}
+
+fn remove(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyResult<Py<PyAny>> {
+    let py = args.py();
+    let [file] = args.bind(&["fd"], 1)?;
+    let file = file.ok_or_else(|| args.missing("fd"))?;
+    let fd = descriptor_for_callbacks(slf, file)?;
+    let removed = slf.get().forget_callback(py, fd, direction)?;
+    Ok(pyo3::types::PyBool::new(py, removed).to_owned().into_any().unbind())
+}
+
+fn cancel(py: Python<'_>, handle: NativeRef<Handle>) -> PyResult<()> {
+    handle.as_py().bind(py).call_method0("cancel").map(drop)
+}
+
+impl Loop {
+    fn forget_callback(&self, py: Python<'_>, fd: i32, direction: Direction) -> PyResult<bool> {
+        if self.is_closed() {
+            return Ok(false);
+        }
+        let removed = self.cell.with(py, |core| {
+            let turn = &mut core.turn;
+            let token = turn.registry.token_of(fd)?;
+            let place = turn.registry.get_mut(token).and_then(|source| direction.handle(source))?;
+            let handle = place.take()?;
+            let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
+            let interest = before.without(direction.interest());
+            if interest.is_empty() {
+                turn.unwatch(token);
+            } else {
+                // The descriptor may be gone already; there is nothing left to ask of it then.
+                let _ = turn.set_interest(token, interest);
+            }
+            Some(handle)
+        })?;
+        match removed {
+            Some(handle) => cancel(py, handle).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+/// The descriptor behind `file`: an `int`, or an object with `fileno()`.
+///
+/// # Errors
+/// `ValueError`, worded as `selectors` words it.
+pub fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let number: Option<i64> = match file.cast::<PyInt>() {
+        Ok(number) => Some(number.extract().unwrap_or(-1)),
+        Err(_) => file
+            .call_method0(names::fileno(file.py()))
+            .and_then(|number| number.extract())
+            .ok(),
+    };
+    match number {
+        None => Err(PyValueError::new_err(format!("Invalid file object: {}", file.repr()?))),
+        Some(number) => i32::try_from(number)
+            .ok()
+            .filter(|number| *number >= 0)
+            .ok_or_else(|| PyValueError::new_err(format!("Invalid file descriptor: {number}"))),
+    }
+}
+
+/// The same, refused when a transport owns it.
+fn descriptor_for_callbacks(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let fd = descriptor(file)?;
+    ensure_not_used(slf, fd, file)?;
+    Ok(fd)
+}
+
+/// Refuses a descriptor that a transport or a server owns.
+///
+/// # Errors
+/// `RuntimeError` that names the owner.
+pub fn ensure_not_used(slf: &Bound<'_, Loop>, fd: i32, file: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let owner = slf.get().cell.with(py, |core| {
+        let registry = &core.turn.registry;
+        match registry.get(registry.token_of(fd)?)? {
+            Source::Stream(transport) => Some(("transport", transport.as_py().clone_ref(py))),
+            Source::Listener(listener) => Some(("server socket", listener.clone_ref(py).into_any())),
+            Source::Callbacks { .. } => None,
+        }
+    })?;
+    match owner {
+        None => Ok(()),
+        Some((kind, owner)) => Err(PyRuntimeError::new_err(format!(
+            "File descriptor {} is used by {kind} {}",
+            file.repr()?,
+            owner.bind(py).repr()?
+        ))),
+    }
+}

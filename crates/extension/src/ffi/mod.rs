@@ -1,0 +1,20 @@
+//! The only place that speaks to CPython without a net: everything outside this folder is safe Rust.
+//!
+//! In: what PyO3 does not offer, or not at the price the hot path can pay.
+//! Out: safe types and functions; each upholds its own invariants and says them at its `unsafe` blocks.
+//!
+//! - `cell.rs`     state of a loop, reachable only with the interpreter attached and never twice at once
+//! - `class.rs`    native classes on top of asyncio's own (`Handle`, `Transport`), payload behind the base's slots
+//! - `members.rs`  the slots of those base classes, read and written in place
+//! - `fastcall.rs` methods called with a C array of arguments, without tuple or dict
+//! - `call.rs`     calling Python objects without building a tuple
+//! - `context.rs`  entering, leaving and copying `contextvars.Context`
+//! - `buffer.rs`   looking into bytes-like objects, and lending memory to the kernel
+
+pub mod buffer;
+pub mod call;
+pub mod cell;
+pub mod class;
+pub mod context;
+pub mod fastcall;
+pub mod members;

@@ -1,0 +1,33 @@
+//! The Python extension module `epicycle._epicycle`: the event loop for CPython.
+//!
+//! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `net/`
+//! (where they come from).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
+
+#![deny(unsafe_code)]
+
+use pyo3::prelude::*;
+
+mod event_loop;
+mod facts;
+#[expect(unsafe_code, reason = "the bridge to CPython; every block says why it holds")]
+mod ffi;
+mod handle;
+mod net;
+mod py;
+mod transport;
+
+/// Shows the module one step and one wake-up of asyncio's C Task, so that it knows them when it sees them.
+#[pyfunction]
+fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
+    py::imports::TASK_CALLBACKS.learn(step, wakeup);
+}
+
+#[pymodule]
+fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    handle::kinds::make_classes(module)?;
+    transport::make_class(module)?;
+    event_loop::Loop::register(module)?;
+    net::Listener::register(module)?;
+    module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;
+    module.add_function(wrap_pyfunction!(facts::build_facts, module)?)
+}

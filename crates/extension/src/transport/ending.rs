@@ -1,0 +1,172 @@
+//! Closing, aborting, failing, and the protocol's last callback.
+
+use epicycle_reactor::kernel::Kernel;
+use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict};
+
+use super::class::StreamTransport;
+use super::socket::Endpoint;
+use crate::event_loop::entry::{Entry, StreamWork};
+use crate::event_loop::report;
+use crate::ffi::class::Native;
+use crate::ffi::fastcall::Args;
+use crate::py::imports::Imports;
+use crate::py::{errors, names};
+
+/// `transport.close()`
+pub(super) fn close(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let action = slf.state.with(slf.py(), |state| state.life.close(!state.queue.is_empty()))?;
+    StreamTransport::carry_out(slf, action)?;
+    Ok(slf.py().None())
+}
+
+/// `transport.abort()`
+pub(super) fn abort(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    lose_with(slf, None)?;
+    Ok(slf.py().None())
+}
+
+/// `transport._force_close(exc)`, which asyncio's TLS layer calls.
+pub(super) fn force_close(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let [error] = args.bind(&["exc"], 1)?;
+    let error = error.filter(|error| !error.is_none());
+    lose_with(slf, error.map(|error| error.clone().unbind()))?;
+    Ok(slf.py().None())
+}
+
+/// `transport.is_closing()`
+pub(super) fn is_closing(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let closing = slf.state.with(slf.py(), |state| state.life.is_closing())?;
+    Ok(PyBool::new(slf.py(), closing).to_owned().into_any().unbind())
+}
+
+fn lose_with(slf: &Native<'_, StreamTransport>, error: Option<Py<PyAny>>) -> PyResult<()> {
+    let (action, unused) = slf.state.with(slf.py(), |state| {
+        if state.life.is_losing() {
+            return (state.life.abort(), error);
+        }
+        (state.life.abort(), std::mem::replace(&mut state.error, error))
+    })?;
+    drop(unused);
+    StreamTransport::carry_out(slf, action)
+}
+
+/// An error that ends the connection.  Errors of the system are part of life; anything else is reported.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` pass.
+#[cold]
+pub(super) fn fail(
+    slf: &Native<'_, StreamTransport>,
+    error: PyErr,
+    message: &str,
+) -> PyResult<()> {
+    let py = slf.py();
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    let owner = slf.owner.bind(py);
+    let value = errors::into_value(py, error.clone_ref(py)).into_any();
+    if error.is_instance_of::<PyOSError>(py) {
+        if owner.get().debug() {
+            let options = PyDict::new(py);
+            options.set_item("exc_info", &value)?;
+            let arguments = ("%r: %s", slf.as_any(), message);
+            Imports::get(py)?.logger.bind(py).call_method("debug", arguments, Some(&options))?;
+        }
+    } else {
+        let protocol = StreamTransport::protocol(slf)?;
+        report::connection_failed(owner, error, message, slf.as_any(), protocol.as_ref())?;
+    }
+    lose_with(slf, Some(value))
+}
+
+/// Stops everything, and calls `connection_lost` in the next turn.
+pub(super) fn lose(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
+    let py = slf.py();
+    StreamTransport::unwatch(slf)?;
+    let queued = slf.state.with(py, |state| state.queue.clear())?;
+    drop(queued);
+    let owner = slf.owner.get();
+    owner.check_open()?;
+    let entry = Entry::Stream(slf.clone().unbind(), StreamWork::End);
+    owner.cell.with(py, |core| core.push(entry))
+}
+
+/// The last callback: `connection_lost`; then the descriptor is closed.
+pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
+    let py = slf.py();
+    let protocol = StreamTransport::protocol(slf)?;
+    let error = slf.state.with(py, |state| state.error.take())?;
+    let mut outcome = Ok(());
+    if let Some(protocol) = protocol {
+        let error = error.map_or_else(|| py.None().into_bound(py), |error| error.into_bound(py));
+        let told = StreamTransport::in_context(slf, || {
+            protocol.call_method1(names::connection_lost(py), (error,)).map(drop)
+        });
+        if let Err(error) = told {
+            let name = names::connection_lost(py);
+            outcome = report::protocol_callback_failed(slf.owner.bind(py), error, &protocol, name);
+        }
+    }
+    let (endpoint, server, protocol) = slf.state.with(py, |state| {
+        state.life.finish();
+        // Who asks for the address afterwards is told, as asyncio tells.
+        if state.local.is_none() {
+            let asked = slf.owner.get().cell.with(py, |core| core.turn.kernel.local_address(state.fd));
+            state.local = asked.ok().and_then(Result::ok);
+        }
+        (
+            std::mem::replace(&mut state.endpoint, Endpoint::Gone),
+            state.server.take(),
+            state.protocol.take(),
+        )
+    })?;
+    drop(protocol);
+    let closed = endpoint.close(py);
+    if let Some(server) = server {
+        server.call_method1(py, names::detach(py), (slf.as_any(),))?;
+    }
+    outcome.and(closed)
+}
+
+/// The transport is going away unclosed.
+pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
+    let py = slf.py();
+    let taken = slf.state.peek(|state| std::mem::replace(&mut state.endpoint, Endpoint::Gone));
+    let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else { return };
+    let warned = slf.as_any().repr().and_then(|text| {
+        let message = format!("unclosed transport {text}");
+        let options = PyDict::new(py);
+        options.set_item("source", slf.as_any())?;
+        let category = py.get_type::<PyResourceWarning>();
+        py.import("warnings")?
+            .call_method("warn", (message, category), Some(&options))
+            .map(drop)
+    });
+    if let Err(error) = warned {
+        error.write_unraisable(py, Some(slf.as_any()));
+    }
+    if let Err(error) = StreamTransport::unwatch(slf) {
+        error.write_unraisable(py, Some(slf.as_any()));
+    }
+    if let Err(error) = endpoint.close(py) {
+        error.write_unraisable(py, Some(slf.as_any()));
+    }
+}

@@ -1,0 +1,342 @@
+//! Writing: at once where the kernel takes it, queued where it does not; flow control.
+
+use std::io::{self, IoSlice};
+
+use epicycle_reactor::kernel::{Kernel, MAX_IOVECS};
+use epicycle_reactor::stream::WriteVerdict;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView};
+
+use super::class::{State, StreamTransport};
+use super::ending;
+use crate::event_loop::report;
+use crate::ffi::buffer::{Chunk, View};
+use crate::ffi::call;
+use crate::ffi::class::Native;
+use crate::ffi::fastcall::Args;
+use crate::py::imports::Imports;
+use crate::py::{errors, names};
+
+/// What became of a write.
+enum Written {
+    /// Sent, or nothing to send.
+    Done,
+    /// Queued; the high-water mark has been passed just now or not.
+    Queued { pause: bool },
+    Failed(io::Error),
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Data to write: `bytes` are kept, everything else is copied as far as the kernel does not take it at once.
+enum Data<'a, 'py> {
+    Bytes(&'a Bound<'py, PyBytes>),
+    Other(View),
+}
+
+impl<'a, 'py> Data<'a, 'py> {
+    #[inline(always)]
+    fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self::Bytes(bytes));
+        }
+        if object.is_instance_of::<PyByteArray>() || object.is_instance_of::<PyMemoryView>() {
+            return View::read(object).map(Self::Other);
+        }
+        Err(PyTypeError::new_err(format!(
+            "data argument must be a bytes-like object, not {}",
+            object.get_type().name()?.repr()?
+        )))
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.as_bytes(),
+            Self::Other(view) => view.bytes(),
+        }
+    }
+
+    fn rest(&self, start: usize) -> Chunk {
+        match self {
+            Self::Bytes(bytes) => Chunk::from_bytes(bytes, start),
+            Self::Other(view) => Chunk::Owned(view.bytes()[start..].into()),
+        }
+    }
+}
+
+/// `transport.write(data)`
+pub(super) fn write(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let py = args.py();
+    let object = match args.get(0) {
+        Some(object) if args.len() == 1 && !args.has_keywords() => object,
+        _ => {
+            let [object] = args.bind(&["data"], 1)?;
+            object.ok_or_else(|| args.missing("data"))?
+        }
+    };
+    let data = Data::of(object)?;
+    write_all(slf, std::slice::from_ref(&data), "Cannot call write() after write_eof()")?;
+    Ok(py.None())
+}
+
+/// `transport.writelines(list_of_data)`
+pub(super) fn writelines(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let py = args.py();
+    let [objects] = args.bind(&["list_of_data"], 1)?;
+    let objects = objects
+        .ok_or_else(|| args.missing("list_of_data"))?
+        .try_iter()?
+        .collect::<PyResult<Vec<_>>>()?;
+    let data = objects.iter().map(Data::of).collect::<PyResult<Vec<_>>>()?;
+    write_all(slf, &data, "Cannot call writelines() after write_eof()")?;
+    Ok(py.None())
+}
+
+#[inline(always)]
+fn write_all(
+    slf: &Native<'_, StreamTransport>,
+    data: &[Data<'_, '_>],
+    after_eof: &'static str,
+) -> PyResult<()> {
+    let py = slf.py();
+    let empty = data.iter().all(|item| item.bytes().is_empty());
+    let written = slf.state.with(py, |state| {
+        if state.life.eof_written() {
+            return Err(PyRuntimeError::new_err(after_eof));
+        }
+        if empty {
+            return Ok(Ok(Written::Done));
+        }
+        match state.life.write() {
+            WriteVerdict::Accept => {
+                slf.owner.get().cell.with(py, |core| {
+                    let written = send_or_queue(&mut core.turn.kernel, state, data);
+                    core.turn.counters.bytes_out += written.1 as u64;
+                    written.0
+                })
+            }
+            WriteVerdict::AfterEof => return Err(PyRuntimeError::new_err(after_eof)),
+            WriteVerdict::Discard { warn } => return Ok(Err(warn)),
+        }
+        .map(Ok)
+    })??;
+    match written {
+        Ok(Written::Done) => Ok(()),
+        Ok(Written::Queued { pause }) => {
+            StreamTransport::update_interest(slf)?;
+            if pause { tell(slf, names::pause_writing(py)) } else { Ok(()) }
+        }
+        Ok(Written::Failed(error)) => {
+            let error = errors::os_error(py, &error);
+            ending::fail(slf, error, "Fatal write error on socket transport")
+        }
+        Err(false) => Ok(()),
+        Err(true) => {
+            let logger = Imports::get(py)?.logger.bind(py);
+            logger.call_method1("warning", ("socket.send() raised exception.",)).map(drop)
+        }
+    }
+}
+
+/// Sends what the kernel takes, queues the rest.  Says also how many bytes were sent.
+#[inline(always)]
+fn send_or_queue(
+    kernel: &mut impl Kernel,
+    state: &mut State,
+    data: &[Data<'_, '_>],
+) -> (Written, usize) {
+    let mut sent = 0;
+    let mut blocked = !state.queue.is_empty();
+    let mut rest = data;
+    while !blocked && !rest.is_empty() {
+        let batch = &rest[..rest.len().min(MAX_IOVECS)];
+        let outcome = if let [one] = batch {
+            kernel.send(state.fd, one.bytes())
+        } else {
+            let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
+            for (slice, item) in slices.iter_mut().zip(batch) {
+                *slice = IoSlice::new(item.bytes());
+            }
+            kernel.send_vectored(state.fd, &slices[..batch.len()])
+        };
+        let mut count = match outcome {
+            Ok(count) => count,
+            Err(error) if would_block(&error) => 0,
+            Err(error) => return (Written::Failed(error), sent),
+        };
+        sent += count;
+        for item in batch {
+            let length = item.bytes().len();
+            if count >= length {
+                count -= length;
+                rest = &rest[1..];
+                continue;
+            }
+            blocked = true;
+            // Empty chunks are the only ones handed back, and this one has something left.
+            let _ = state.queue.push(item.rest(count));
+            rest = &rest[1..];
+            break;
+        }
+    }
+    if rest.is_empty() && !blocked {
+        return (Written::Done, sent);
+    }
+    for item in rest {
+        let _ = state.queue.push(item.rest(0));
+    }
+    if state.queue.is_empty() {
+        return (Written::Done, sent);
+    }
+    let pause = state.flow.after_growth(state.queue.len_bytes());
+    (Written::Queued { pause }, sent)
+}
+
+/// The kernel has room again.
+pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
+    let py = slf.py();
+    let mut finished = Vec::new();
+    let outcome = slf.state.with(py, |state| {
+        if state.queue.is_empty() || state.life.is_losing() {
+            return Ok(Ok(None));
+        }
+        slf.owner.get().cell.with(py, |core| {
+            let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
+            let filled = state.queue.fill_slices(&mut slices);
+            match core.turn.kernel.send_vectored(state.fd, &slices[..filled]) {
+                Ok(count) => {
+                    core.turn.counters.bytes_out += count as u64;
+                    state.queue.advance(count, |chunk| finished.push(chunk));
+                    Ok(Some(state.flow.after_shrink(state.queue.len_bytes())))
+                }
+                Err(error) if would_block(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    })??;
+    drop(finished);
+    match outcome {
+        Ok(None) => return Ok(()),
+        Ok(Some(resume)) => {
+            if resume {
+                tell(slf, names::resume_writing(py))?;
+            }
+        }
+        Err(error) => {
+            let error = errors::os_error(py, &error);
+            return ending::fail(slf, error, "Fatal write error on socket transport");
+        }
+    }
+    // The protocol may have written more when it was told to go on.
+    let drained = slf.state.with(py, |state| {
+        (state.queue.is_empty() && !state.life.is_losing()).then(|| state.life.drained())
+    })?;
+    match drained {
+        Some(action) => {
+            StreamTransport::update_interest(slf)?;
+            StreamTransport::carry_out(slf, action)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Calls `pause_writing` or `resume_writing`; what it raises is reported and changes nothing.
+fn tell(slf: &Native<'_, StreamTransport>, name: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
+    let py = slf.py();
+    let Some(protocol) = StreamTransport::protocol(slf)? else { return Ok(()) };
+    match StreamTransport::in_context(slf, || call::method0(&protocol, name).map(drop)) {
+        Ok(()) => Ok(()),
+        Err(error) if errors::passes(py, &error) => Err(error),
+        Err(error) => {
+            let message = format!("protocol.{name}() failed");
+            report::connection_failed(slf.owner.bind(py), error, &message, slf.as_any(), Some(&protocol))
+        }
+    }
+}
+
+/// Tells the peer that nothing more comes.
+pub(super) fn shutdown(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
+    let py = slf.py();
+    let fd = slf.state.with(py, |state| state.fd)?;
+    slf.owner
+        .get()
+        .cell
+        .with(py, |core| core.turn.kernel.shutdown_write(fd))?
+        .map_err(|error| errors::os_error(py, &error))
+}
+
+/// `transport.write_eof()`
+pub(super) fn write_eof(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let action =
+        slf.state.with(slf.py(), |state| state.life.write_eof(!state.queue.is_empty()))?;
+    StreamTransport::carry_out(slf, action)?;
+    Ok(slf.py().None())
+}
+
+/// `transport.get_write_buffer_size()`
+pub(super) fn get_write_buffer_size(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let size = slf.state.with(slf.py(), |state| state.queue.len_bytes())?;
+    Ok(PyInt::new(slf.py(), size).into_any().unbind())
+}
+
+/// `transport.get_write_buffer_limits()`
+pub(super) fn get_write_buffer_limits(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let limits = slf.state.with(slf.py(), |state| (state.flow.low(), state.flow.high()))?;
+    Ok(limits.into_pyobject(slf.py())?.into_any().unbind())
+}
+
+/// `transport.set_write_buffer_limits(high=None, low=None)`
+pub(super) fn set_write_buffer_limits(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let [high, low] = args.bind(&["high", "low"], 0)?;
+    let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
+        value.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
+    };
+    let (high, low) = (mark(high)?, mark(low)?);
+    let negative = |mark: Option<i64>| mark.is_some_and(|mark| mark < 0);
+    if negative(high) || negative(low) {
+        let high = high.or(low.map(|low| low.saturating_mul(4))).unwrap_or(65_536);
+        let low = low.unwrap_or(high.div_euclid(4));
+        return Err(PyValueError::new_err(format!(
+            "high ({high}) must be >= low ({low}) must be >= 0"
+        )));
+    }
+    let size = |mark: Option<i64>| mark.map(|mark| mark as usize);
+    let pause = slf.state.with(py, |state| {
+        state.flow.set_limits(size(high), size(low))?;
+        Ok(state.flow.after_growth(state.queue.len_bytes()))
+    })?;
+    let pause = pause
+        .map_err(|error: epicycle_reactor::stream::LimitError| {
+            PyValueError::new_err(error.to_string())
+        })?;
+    if pause {
+        tell(slf, names::pause_writing(py))?;
+    }
+    Ok(py.None())
+}

@@ -1,0 +1,86 @@
+"""What does not exist yet, and says so instead of failing in some other way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from epicycle import _epicycle
+
+
+def _refuse(what: str) -> NoReturn:
+    raise NotImplementedError(f"epicycle {_epicycle.build_facts()['version']} does not have {what} yet")
+
+
+class Pending(_epicycle.Loop):
+    """TLS, UDP, Unix sockets, pipes, subprocesses, sendfile."""
+
+    def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse("TLS (ssl=)")
+
+    def _over_tls(
+        self,
+        protocol_factory: Callable[[], Any],
+        ssl: Any,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None,
+    ) -> Callable[[], Any]:
+        if ssl is None:
+            return protocol_factory
+        _refuse("TLS (ssl=)")
+
+    async def start_tls(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("start_tls")
+
+    async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("create_unix_server")
+
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("create_unix_connection")
+
+    async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("connect_accepted_socket")
+
+    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("create_datagram_endpoint")
+
+    async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("connect_read_pipe")
+
+    async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("connect_write_pipe")
+
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("subprocess_exec")
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("subprocess_shell")
+
+    async def sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("sendfile")
+
+    async def sock_sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("sock_sendfile")
+
+    async def sock_recvfrom(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("sock_recvfrom")
+
+    async def sock_recvfrom_into(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("sock_recvfrom_into")
+
+    async def sock_sendto(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet: raises NotImplementedError."""
+        _refuse("sock_sendto")
