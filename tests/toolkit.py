@@ -262,8 +262,8 @@ async def attached(protocol):
 
 
 @contextlib.asynccontextmanager
-async def serving(factory, host="127.0.0.1", **options):
-    """A server and its port; closed, and its connections aborted, at the end."""
+async def serving(factory=Recorder, host="127.0.0.1", port=0, **options):
+    """A server, its port, and the protocols of its connections; all closed at the end."""
     loop = asyncio.get_running_loop()
     protocols = []
 
@@ -272,11 +272,15 @@ async def serving(factory, host="127.0.0.1", **options):
         protocols.append(protocol)
         return protocol
 
-    server = await loop.create_server(remembered, host, 0, **options)
+    where = () if "sock" in options else (host, port)
+    server = await loop.create_server(remembered, *where, **options)
     try:
         yield server, server.sockets[0].getsockname()[1], protocols
     finally:
         server.close()
+        # A connection taken from the system's queue may still be on its way to its protocol.
+        for _ in range(5):
+            await asyncio.sleep(0)
         for protocol in protocols:
             if getattr(protocol, "transport", None) is not None:
                 protocol.transport.abort()
@@ -285,15 +289,21 @@ async def serving(factory, host="127.0.0.1", **options):
         await until(lambda: all(getattr(p, "is_lost", True) or p.transport is None for p in protocols))
 
 
+async def accepted(protocols, count=1):
+    """Wait until `count` of a server's protocols have their connection; return the last of them."""
+    await until(lambda: sum(protocol.transport is not None for protocol in protocols) >= count)
+    return protocols[count - 1]
+
+
 @contextlib.asynccontextmanager
 async def connected(client=Recorder, server=Recorder, **options):
     """A client's and a server's protocol, joined by a connection."""
     loop = asyncio.get_running_loop()
     async with serving(server) as (_, port, protocols):
         transport, protocol = await loop.create_connection(client, "127.0.0.1", port, **options)
-        await until(lambda: protocols and protocols[0].transport is not None)
+        accepted_protocol = await accepted(protocols)
         try:
-            yield protocol, protocols[0]
+            yield protocol, accepted_protocol
         finally:
             transport.abort()
             await until(lambda: protocol.is_lost)
