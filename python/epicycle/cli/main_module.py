@@ -1,4 +1,4 @@
-"""Make the ``__main__`` module of a program, with what surrounds it (``sys.argv``, ``sys.path[0]``), as ``python`` does.
+"""Make a program's ``__main__`` module, ``sys.argv`` and ``sys.path[0]`` as ``python`` makes them.
 
 ``prepare`` returns a function without arguments that runs the program. Reading and compiling happen in there, so
 that a syntax error looks like the program's own.
@@ -39,7 +39,7 @@ def prepare(kind: Kind, target: str, arguments: list[str]) -> FunctionType:
 
 
 def _script(target: str, arguments: list[str]) -> Callable[[], None]:
-    path = os.path.abspath(target)
+    path = _absolute(target)
     try:
         with open(path, "rb") as file:
             # A directory without a __main__.py ends here too, with EISDIR; python has the same words for it.
@@ -68,6 +68,7 @@ def _script(target: str, arguments: list[str]) -> Callable[[], None]:
 
 def _standard_input(arguments: list[str]) -> Callable[[], None]:
     namespace = _new_main("<stdin>")
+    namespace["__loader__"] = BuiltinImporter
     _set_arguments("-", arguments)
     _set_first_path("")
 
@@ -124,7 +125,7 @@ def _module(name: str, arguments: list[str]) -> Callable[[], None]:
 def _container(target: str, arguments: list[str]) -> Callable[[], None]:
     _new_main(None)
     _set_arguments(target, arguments)
-    path = os.path.abspath(target)
+    path = _absolute(target)
     # Even where the interpreter was told to put nothing unsafe on the path: the program's modules are in there.
     _set_first_path(path, always=True)
 
@@ -136,9 +137,14 @@ def _container(target: str, arguments: list[str]) -> Callable[[], None]:
     return start
 
 
+def _absolute(target: str) -> str:
+    """``target`` below the current folder. The interpreter does not tidy it up, so neither do we."""
+    return os.path.join(os.getcwd(), target)
+
+
 def _is_container(target: str) -> bool:
     """Whether modules can be imported from ``target`` itself: it is a directory or a zip file."""
-    path = os.path.abspath(target)
+    path = _absolute(target)
     for hook in sys.path_hooks:
         try:
             hook(path)

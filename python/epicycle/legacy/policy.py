@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import events
-from typing import Any
+from typing import Any, cast
 
 from .._installing import has_policies
 from .notices import say
@@ -35,7 +35,7 @@ if has_policies():
         def get_event_loop(self) -> asyncio.AbstractEventLoop:
             """The thread's loop; RuntimeError where it has none, in another thread or after it was set to None."""
             # Both kept where asyncio keeps them, in what it clears after a fork.
-            local: Any = self._local
+            local: Any = cast(Any, self)._local
             in_main = threading.current_thread() is threading.main_thread()
             if local._loop is None and in_main and not getattr(local, "_set_called", False):
                 say(_OLD, _NEW)
@@ -44,7 +44,7 @@ if has_policies():
 
         def set_event_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
             """Make ``loop`` the thread's loop, or leave the thread without one."""
-            local: Any = self._local
+            local: Any = cast(Any, self)._local
             local._set_called = True
             super().set_event_loop(loop)
 
@@ -72,6 +72,6 @@ def _replace_functions() -> None:
         was_set = was_set or threading.current_thread() is threading.main_thread()
         set_original(loop)
 
-    for module in (events, asyncio):
-        module.get_event_loop = get_event_loop  # type: ignore[assignment]
+    for module in cast(list[Any], [events, asyncio]):
+        module.get_event_loop = get_event_loop
         module.set_event_loop = set_event_loop

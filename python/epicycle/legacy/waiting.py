@@ -42,7 +42,7 @@ def loop_is_gone(name: str) -> None:
 
 
 def drop_loop(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``original``, a coroutine function, taking and ignoring ``loop=``: the running loop is the only one it can use."""
+    """``original``, a coroutine function, that takes ``loop=`` and ignores it: it can use the running loop alone."""
 
     def function(*args: Any, **kwargs: Any) -> Any:
         if "loop" in kwargs:

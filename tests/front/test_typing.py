@@ -1,0 +1,66 @@
+"""The types that a user's checker sees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("mypy", reason="mypy is not installed")
+
+GOOD = """
+import asyncio
+from typing import assert_type
+
+import epicycle
+
+
+async def main(number: int) -> str:
+    return str(number)
+
+
+assert_type(epicycle.run(main(1)), str)
+assert_type(epicycle.run(main(1), debug=True, loop_factory=epicycle.new_event_loop), str)
+assert_type(epicycle.new_event_loop(), epicycle.EventLoop)
+assert_type(epicycle.installed(), bool)
+assert_type(epicycle.__version__, str)
+loop: asyncio.AbstractEventLoop = epicycle.EventLoop()
+policy: asyncio.AbstractEventLoopPolicy = epicycle.EventLoopPolicy()
+with asyncio.Runner(loop_factory=epicycle.new_event_loop) as runner:
+    assert_type(runner.run(main(2)), str)
+epicycle.install()
+epicycle.uninstall()
+"""
+
+BAD = """
+import epicycle
+
+epicycle.run(1)
+epicycle.run(main=None, fast=True)
+epicycle.new_event_loop(1)
+epicycle.install(True)
+"""
+
+
+@pytest.fixture
+def check(tmp_path):
+    def check(source: str) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / "program.py"
+        path.write_text(source)
+        command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent"]
+        return subprocess.run(
+            [*command, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=600
+        )
+
+    return check
+
+
+def test_right_use_passes(check):
+    completed = check(GOOD)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+
+
+def test_wrong_use_is_found(check):
+    lines = [line for line in check(BAD).stdout.splitlines() if ": error:" in line]
+    assert sorted({int(line.split(":")[1]) for line in lines}) == [4, 5, 6, 7]
