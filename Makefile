@@ -17,6 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOCKED := $(if $(CI),--locked)
 
 STAMPS := $(VENV)/.stamps
+BUILT_WHEEL := dist/.built-for-$(subst .venv,python,$(notdir $(VENV)))
 PIP := $(VENV)/bin/python -m pip install --quiet
 RUST := $(shell find crates \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/target/*' 2>/dev/null)
 SOURCES := $(RUST) $(wildcard Cargo.toml Cargo.lock) pyproject.toml
@@ -40,7 +41,7 @@ run: $(STAMPS)/develop $(STAMPS)/ecosystem ## the tour, or any program: make run
 
 build: $(STAMPS)/develop ## the extension, optimised, in the virtual environment
 
-wheel: $(STAMPS)/wheel ## a release wheel in dist/
+wheel: $(BUILT_WHEEL) ## a release wheel in dist/
 	@ls dist/*.whl
 
 # ---- checking it ----
@@ -106,12 +107,12 @@ $(STAMPS)/develop: $(SOURCES) $(STAMPS)/build
 	$(MATURIN) develop $(LOCKED) --quiet --profile $(PROFILE)
 	@touch $@
 
-$(STAMPS)/wheel: $(SOURCES) $(shell find python -name '*.py*' 2>/dev/null) $(STAMPS)/build
+$(BUILT_WHEEL): $(SOURCES) $(shell find python -name '*.py' -o -name '*.pyi') $(STAMPS)/build
 	$(MATURIN) build $(LOCKED) --quiet --release --interpreter $(VENV)/bin/python --out dist
 	@touch $@
 
 # The benchmarks measure the wheel that would be shipped, in an environment of their own.
-$(VENV)-bench/.stamps/bench: $(STAMPS)/wheel requirements/bench.txt
+$(VENV)-bench/.stamps/bench: $(BUILT_WHEEL) requirements/bench.txt
 	@tools/environment.sh $(PYTHON) $(VENV)-bench
 	@$(VENV)-bench/bin/python -m pip install --quiet -r requirements/bench.txt
 	@$(VENV)-bench/bin/python -m pip install --quiet --force-reinstall --no-deps --no-index --find-links dist epicycle
