@@ -1,12 +1,13 @@
 """Check what the documents say against the project.
 
-For every Markdown file that is committed or about to be: each relative link leads to a file, each
-`make TARGET` is a target, each script of the project that a command names exists, and each Python block runs:
-it is given to `epicycle run` and has to end by itself with status 0. A block that serves forever, or shows a
-fragment, is fenced as ```python no-run and only has to compile.
+In every Markdown file each relative link leads to a file, each `make TARGET` is a target, each script of the
+project that a command names exists, and each Python block runs: it is given to `epicycle run` and has to end by
+itself with status 0. A block that serves forever, or shows a fragment, is fenced as ```python no-run and only
+has to compile.
 """
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -40,14 +41,11 @@ class Tally:
 
 
 def documents() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    ).stdout.split()
-    return sorted(path for name in listed if (path := ROOT / name).is_file())
+    found = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith((".", "target"))]
+        found += [Path(folder, name) for name in files if name.endswith(".md")]
+    return sorted(found)
 
 
 def make_targets() -> set[str]:
