@@ -51,16 +51,18 @@ class _ByFunction:
             return factory()
 
         self.function = new_event_loop
-        self.before = [(module, module.new_event_loop) for module in (events, asyncio)]
+        self.before: list[tuple[Any, LoopFactory]] = [
+            (module, module.new_event_loop) for module in (events, asyncio)
+        ]
 
     def enter(self) -> None:
         for module, _ in self.before:
-            module.new_event_loop = self.function  # type: ignore[attr-defined]
+            module.new_event_loop = self.function
 
     def leave(self) -> None:
         for module, function in self.before:
-            if module.new_event_loop is self.function:  # type: ignore[attr-defined]
-                module.new_event_loop = function  # type: ignore[attr-defined]
+            if module.new_event_loop is self.function:
+                module.new_event_loop = function
 
     def stands(self) -> bool:
         return events.new_event_loop is self.function
@@ -109,9 +111,9 @@ def activate(
         if _active is not None and _active.stands():
             return
         if has_policies():
-            if policy_type is None:
-                from ._policy import EventLoopPolicy as policy_type
-            _active = _ByPolicy(policy_type(factory))
+            from ._policy import EventLoopPolicy
+
+            _active = _ByPolicy((policy_type or EventLoopPolicy)(factory))
         else:
             _active = _ByFunction(factory or EventLoop)
         _active.enter()

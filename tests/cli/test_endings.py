@@ -56,6 +56,15 @@ ENDINGS = {
         error.add_note("the note")
         raise error
     """,
+    "exception from one in a coroutine": """
+        import asyncio
+        async def main():
+            raise ValueError("inner")
+        try:
+            asyncio.run(main())
+        except ValueError as error:
+            raise ExceptionGroup("outer", [error]) from error
+    """,
     "exception without a text": """
         class Odd(Exception):
             def __str__(self):
@@ -150,6 +159,10 @@ def outcome(completed) -> tuple[int, str, str]:
     # Under python, -m shows the frames of runpy. Addresses differ from run to run. The depth at which recursion
     # ends counts the frames that brought the program there.
     errors = re.sub(r'[ |]*File "<frozen runpy>", line \d+, in \w+\n', "", errors)
+    # Where asyncio's loop shows frames of its own, ours shows none.
+    errors = re.sub(
+        r'[ |]*File ".+/asyncio/base_events.py", line .+\n(.*return.*\n([ |~^]+\n)?)?', "", errors
+    )
     errors = re.sub(r"0x[0-9a-f]+", "0x", errors)
     errors = re.sub(r"repeated \d+ more times", "repeated", errors)
     return completed.returncode, completed.stdout, errors

@@ -8,13 +8,16 @@ import sys
 
 import pytest
 
+# None waits for good: a signal that arrives just before the wait would be seen only after it, and the standard loop
+# has that gap as well.
 PROGRAMS = {
     "asyncio.run": """
         import asyncio
         async def main():
             try:
                 print("ready", flush=True)
-                await asyncio.Event().wait()
+                while True:
+                    await asyncio.sleep(0.05)
             finally:
                 print("cleaned up", flush=True)
         asyncio.run(main())
@@ -24,7 +27,8 @@ PROGRAMS = {
         async def main():
             print("ready", flush=True)
             try:
-                await asyncio.Event().wait()
+                while True:
+                    await asyncio.sleep(0.05)
             except asyncio.CancelledError:
                 print("refused", flush=True)
         asyncio.run(main())
@@ -33,6 +37,9 @@ PROGRAMS = {
     "run_forever": """
         import asyncio
         loop = asyncio.new_event_loop()
+        def tick():
+            loop.call_later(0.05, tick)
+        loop.call_soon(tick)
         loop.call_soon(lambda: print("ready", flush=True))
         try:
             loop.run_forever()
@@ -44,6 +51,9 @@ PROGRAMS = {
     "run_forever, uncaught": """
         import asyncio
         loop = asyncio.new_event_loop()
+        def tick():
+            loop.call_later(0.05, tick)
+        loop.call_soon(tick)
         loop.call_soon(lambda: print("ready", flush=True))
         try:
             loop.run_forever()
@@ -74,9 +84,9 @@ PROGRAMS = {
             loop.close()
     """,
     "no loop at all": """
-        import signal
         print("ready", flush=True)
-        signal.pause()
+        while True:
+            pass
     """,
 }
 

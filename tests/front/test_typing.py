@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import epicycle
 
 pytest.importorskip("mypy", reason="mypy is not installed")
 
@@ -49,8 +53,16 @@ def check(tmp_path):
         path = tmp_path / "program.py"
         path.write_text(source)
         command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent"]
+        folder = Path(epicycle.__file__).parent.parent
+        # mypy finds installed packages by itself and does not want to be told of them.
+        found = {} if folder.name == "site-packages" else {"MYPYPATH": str(folder)}
         return subprocess.run(
-            [*command, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=600
+            [*command, str(path)],
+            cwd=tmp_path,
+            env=os.environ | found,
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
 
     return check

@@ -187,8 +187,8 @@ def _packages() -> dict[str, str]:
 def _advice(problem: str | None, found: Facts) -> Iterator[str]:
     if problem is not None:
         yield f"{problem}. Install a wheel for this Python, or build the package (maturin develop --release)."
-    elif found["build"].get("profile") == "debug":
-        yield "this is a debug build: do not measure with it (maturin develop --release makes the other)."
+    elif not found["build"].get("optimised", True):
+        yield "this build is not optimised: do not measure with it (maturin develop --release makes the other)."
     soft = found["limits"]["open files, soft"]
     if isinstance(soft, int) and soft < FEW_FILES:
         yield (
@@ -211,7 +211,7 @@ def _lines(found: Facts) -> Iterator[str]:
             yield title
             if not section:
                 yield "  none"
-            yield from (f"  {key:<{width}}{_word(value)}" for key, value in section.items())
+            yield from (f"  {key.replace('_', ' '):<{width}}{_word(value)}" for key, value in section.items())
         else:
             yield f"{title}: {_word(section)}"
 

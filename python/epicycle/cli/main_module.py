@@ -104,7 +104,9 @@ def _show_source_of(code: CodeType, source: str) -> None:
 
     register = getattr(linecache, "_register_code", None)
     if register is not None:
-        register(code, source, "<string>")
+        # The first releases of 3.13 keep lines by file name, all later ones by code object.
+        key = code if hasattr(linecache, "_interactive_cache") else "<string>"
+        register(key, source, "<string>")
 
 
 def _module(name: str, arguments: list[str]) -> Callable[[], None]:

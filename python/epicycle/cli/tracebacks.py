@@ -20,6 +20,8 @@ def show_from(code: CodeType) -> None:
     def excepthook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
         trace = _below(trace, code)
         value.__traceback__ = trace
+        _hide_ours(value, set())
+        trace = value.__traceback__
         sys.last_traceback = trace
         sys.excepthook = programs_hook
         try:
@@ -42,6 +44,41 @@ def _below(trace: TracebackType | None, code: CodeType) -> TracebackType | None:
     while step is not None and step.tb_frame.f_globals.get("__name__") == "runpy":
         step = step.tb_next
     return step
+
+
+def _hide_ours(error: BaseException | None, seen: set[int]) -> None:
+    """Take this package's frames out of the traceback of ``error`` and of those it came from or holds."""
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    error.__traceback__ = _without_ours(error.__traceback__)
+    _hide_ours(error.__cause__, seen)
+    _hide_ours(error.__context__, seen)
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            _hide_ours(inner, seen)
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """``trace`` without the frames of the loop that lie between the program's own.
+
+    Frames of ours at its end stay: what went wrong went wrong there, and a report of it needs the place.
+    """
+    steps = []
+    while trace is not None:
+        steps.append(trace)
+        trace = trace.tb_next
+    while steps and _is_ours(steps[-1]):
+        trace = steps.pop()
+    for step in reversed(steps):
+        if not _is_ours(step):
+            step.tb_next = trace
+            trace = step
+    return trace
+
+
+def _is_ours(step: TracebackType) -> bool:
+    return str(step.tb_frame.f_globals.get("__name__")).partition(".")[0] == "epicycle"
 
 
 def _show_failed_hook(error: BaseException, value: BaseException) -> None:

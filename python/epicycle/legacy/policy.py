@@ -72,6 +72,6 @@ def _replace_functions() -> None:
         was_set = was_set or threading.current_thread() is threading.main_thread()
         set_original(loop)
 
-    for module in cast(list[Any], [events, asyncio]):
+    for module in (cast(Any, events), cast(Any, asyncio)):
         module.get_event_loop = get_event_loop
         module.set_event_loop = set_event_loop
