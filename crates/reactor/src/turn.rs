@@ -96,6 +96,12 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
         })
     }
 
+    /// Ends the turn's dealings with the poller, once and for all: see [`Kernel::retire`].
+    pub fn retire(&mut self) {
+        self.waiter = None;
+        self.kernel.retire();
+    }
+
     /// What another thread needs to leave items here.
     pub fn remote(&self) -> Remote<T, K::Waker> {
         Remote::new(Arc::clone(&self.inbox), self.kernel.waker())

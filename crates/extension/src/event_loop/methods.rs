@@ -263,7 +263,8 @@ impl Loop {
             return Ok(());
         }
         self.state.store(CLOSED, Ordering::Relaxed);
-        self.forget(py)
+        self.forget(py)?;
+        self.cell.with(py, |core| core.turn.retire())
     }
 
     /// In a child made by fork(): the kernel's objects are shared with the parent and must not be touched.
@@ -273,10 +274,7 @@ impl Loop {
         }
         self.state.store(FORKED, Ordering::Relaxed);
         self.thread.store(0, Ordering::Relaxed);
-        let fresh = LoopKernel::new().map_err(|error| errors::os_error(py, &error))?;
-        let shared = self.cell.with(py, |core| std::mem::replace(&mut core.turn.kernel, fresh))?;
-        drop(shared);
-        Ok(())
+        self.cell.with(py, |core| core.turn.retire())
     }
 
     /// Numbers for tests and tools: what the loop holds now, and what it has done.

@@ -93,6 +93,12 @@ pub trait Kernel: Send {
     /// Something that wakes the waiter.
     fn waker(&self) -> Self::Waker;
 
+    /// Gives the poller and the waker back to the system, once and for all. What they watched is left alone: after
+    /// a fork it is the parent's as well, and taking it out here would take it out there.
+    ///
+    /// Nothing can be watched afterwards; calls on descriptors go on working.
+    fn retire(&mut self);
+
     /// Watches a descriptor. One that is watched already is changed instead.
     fn register(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
 

@@ -368,6 +368,10 @@ impl Kernel for ScriptedKernel {
         ScriptedWaker(self.clone())
     }
 
+    fn retire(&mut self) {
+        self.state().watched.clear();
+    }
+
     fn register(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.check_refusal()?;
         let mut state = self.state();

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
@@ -74,9 +74,15 @@ pub struct SystemFacts {
 /// The system's kernel: see the [module](self).
 #[derive(Debug)]
 pub struct SystemKernel {
-    epoll: Arc<OwnedFd>,
-    waker: SystemWaker,
+    /// None once retired.
+    poller: Option<Poller>,
     facts: SystemFacts,
+}
+
+#[derive(Debug)]
+struct Poller {
+    epoll: Arc<OwnedFd>,
+    eventfd: Arc<OwnedFd>,
 }
 
 impl SystemKernel {
@@ -122,8 +128,10 @@ impl SystemKernel {
             edge,
         )?;
         Ok(Self {
-            epoll: Arc::new(epoll),
-            waker: SystemWaker(Arc::new(waker)),
+            poller: Some(Poller {
+                epoll: Arc::new(epoll),
+                eventfd: Arc::new(waker),
+            }),
             facts: SystemFacts {
                 poller: "epoll",
                 timeouts,
@@ -137,17 +145,24 @@ impl SystemKernel {
     pub const fn facts(&self) -> &SystemFacts {
         &self.facts
     }
+
+    #[inline]
+    fn poller(&self) -> io::Result<&Poller> {
+        self.poller.as_ref().ok_or_else(|| Errno::BADF.into())
+    }
 }
 
-/// Wakes the loop: one write to an eventfd.
+/// Wakes the loop: one write to an eventfd. Does nothing once the kernel is retired.
 #[derive(Clone, Debug)]
-pub struct SystemWaker(Arc<OwnedFd>);
+pub struct SystemWaker(Weak<OwnedFd>);
 
 impl Wake for SystemWaker {
     #[inline]
     fn wake(&self) {
-        // The only failure is a full count, and then a wake-up is on its way.
-        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+        if let Some(eventfd) = self.0.upgrade() {
+            // The only failure is a full count, and then a wake-up is on its way.
+            let _ = rustix::io::write(&*eventfd, &1_u64.to_ne_bytes());
+        }
     }
 }
 
@@ -370,35 +385,46 @@ impl Kernel for SystemKernel {
 
     fn waiter(&mut self) -> io::Result<SystemWaiter> {
         Ok(SystemWaiter {
-            epoll: Arc::clone(&self.epoll),
+            epoll: Arc::clone(&self.poller()?.epoll),
             events: Events(Vec::with_capacity(EVENTS)),
             timeouts: self.facts.timeouts,
         })
     }
 
     fn waker(&self) -> SystemWaker {
-        self.waker.clone()
+        SystemWaker(match &self.poller {
+            Some(poller) => Arc::downgrade(&poller.eventfd),
+            None => Weak::new(),
+        })
+    }
+
+    fn retire(&mut self) {
+        self.poller = None;
     }
 
     fn register(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        let epoll = &*self.poller()?.epoll;
         let (fd, data) = (borrow(fd)?, epoll::EventData::new_u64(token.to_u64()));
-        match epoll::add(&*self.epoll, fd, data, flags(interest)) {
-            Err(Errno::EXIST) => Ok(epoll::modify(&*self.epoll, fd, data, flags(interest))?),
+        match epoll::add(epoll, fd, data, flags(interest)) {
+            Err(Errno::EXIST) => Ok(epoll::modify(epoll, fd, data, flags(interest))?),
             other => Ok(other?),
         }
     }
 
     fn modify(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        let epoll = &*self.poller()?.epoll;
         let (fd, data) = (borrow(fd)?, epoll::EventData::new_u64(token.to_u64()));
-        match epoll::modify(&*self.epoll, fd, data, flags(interest)) {
-            Err(Errno::NOENT) => Ok(epoll::add(&*self.epoll, fd, data, flags(interest))?),
+        match epoll::modify(epoll, fd, data, flags(interest)) {
+            Err(Errno::NOENT) => Ok(epoll::add(epoll, fd, data, flags(interest))?),
             other => Ok(other?),
         }
     }
 
     fn deregister(&mut self, fd: RawFd) -> io::Result<()> {
-        let Ok(fd) = borrow(fd) else { return Ok(()) };
-        match epoll::delete(&*self.epoll, fd) {
+        let (Some(poller), Ok(fd)) = (&self.poller, borrow(fd)) else {
+            return Ok(());
+        };
+        match epoll::delete(&*poller.epoll, fd) {
             Err(Errno::NOENT | Errno::BADF) => Ok(()),
             other => Ok(other?),
         }
