@@ -139,3 +139,28 @@ def test_dedented_code(python, epicycle):
     ours, theirs = epicycle("run", "-c", code), python("-c", code)
     assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout)
     assert (ours.returncode == 0) == (sys.version_info >= (3, 14))
+
+
+@pytest.fixture
+def entry_point(write) -> Path:
+    """What an installer makes of the entry point, in a folder that also holds other commands."""
+    write("bin/helper.py", "NAME = 'in the folder of commands'")
+    return write("bin/epicycle", "import sys\nfrom epicycle.cli import main\nsys.exit(main())\n")
+
+
+@pytest.mark.parametrize("target", [["app/program.py", "x"], ["app"], ["-m", "module"], ["-c", LOOK_AROUND]])
+def test_installed_command_is_the_same(target, folder, entry_point, python):
+    assert seen(python(entry_point, "run", *target, cwd=folder)) == seen(python(*target, cwd=folder))
+
+
+def test_folder_of_the_command_is_not_searched(entry_point, write, python):
+    program = write("app/program.py", "import helper")
+    completed = python(entry_point, "run", program)
+    assert completed.stderr == python(program).stderr
+    assert "No module named 'helper'" in completed.stderr
+
+
+def test_installed_command_dies_by_the_signal(entry_point, write, python):
+    program = write("app/program.py", "raise KeyboardInterrupt")
+    ours, theirs = python(entry_point, "run", program), python(program)
+    assert (ours.returncode, ours.stderr) == (theirs.returncode, theirs.stderr)
