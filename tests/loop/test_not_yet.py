@@ -12,7 +12,7 @@ from toolkit import Recorder, attached, finish, tcp_pair
 pytestmark = pytest.mark.epicycle_only
 
 
-# By the method that the message names.
+# By the method, or the option, that the message names.
 CALLS = {
     "create_unix_server": lambda loop, sock: loop.create_unix_server(asyncio.Protocol, "/nowhere"),
     "create_unix_connection": lambda loop, sock: loop.create_unix_connection(asyncio.Protocol, "/nowhere"),
@@ -27,15 +27,16 @@ CALLS = {
     "sock_recvfrom": lambda loop, sock: loop.sock_recvfrom(sock, 1),
     "sock_recvfrom_into": lambda loop, sock: loop.sock_recvfrom_into(sock, bytearray(1)),
     "sock_sendto": lambda loop, sock: loop.sock_sendto(sock, b"x", ("127.0.0.1", 1)),
-    "create_connection": lambda loop, sock: loop.create_connection(
-        asyncio.Protocol, "127.0.0.1", 1, ssl=ssl.create_default_context()
+    "ssl=": lambda loop, sock: loop.create_connection(
+        asyncio.Protocol, sock=sock.dup(), ssl=ssl.create_default_context(), server_hostname="localhost"
     ),
-    "create_server": lambda loop, sock: loop.create_server(
+    "TLS": lambda loop, sock: loop.create_server(
         asyncio.Protocol, "127.0.0.1", 0, ssl=ssl.create_default_context()
     ),
 }
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("name", list(CALLS))
 def test_it_says_so(loop, name):
     async def main():
