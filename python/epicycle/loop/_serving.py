@@ -20,6 +20,10 @@ from epicycle.loop._names import AddressInfo
 from epicycle.loop._sockets import refuse_ssl
 
 
+# Newer versions pass over an address whose family is switched off, as long as another can be bound.
+_SKIPS_UNAVAILABLE = sys.version_info >= (3, 13)
+
+
 class Server(asyncio.Server):
     """A server and its listening sockets; see the asyncio documentation, "Server Objects".
 
@@ -264,7 +268,7 @@ class Serving(_epicycle.Loop):
                 except OSError as error:
                     reason = str(error).lower()
                     message = f"error while attempting to bind on address {address!r}: {reason}"
-                    if error.errno != errno.EADDRNOTAVAIL:
+                    if error.errno != errno.EADDRNOTAVAIL or not _SKIPS_UNAVAILABLE:
                         raise OSError(error.errno, message) from None
                     # The family is known but switched off.
                     sockets.pop().close()

@@ -266,12 +266,14 @@ impl StreamTransport {
 pub(super) fn begin(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     let py = slf.py();
     let owner = slf.owner.bind(py);
+    let mut outcome = Ok(());
     if let Some(protocol) = StreamTransport::protocol(slf)? {
         let made = StreamTransport::in_context(slf, || {
             protocol.call_method1(names::connection_made(py), (slf.as_any(),)).map(drop)
         });
         if let Err(error) = made {
-            report::protocol_callback_failed(owner, error, &protocol, names::connection_made(py))?;
+            let name = names::connection_made(py);
+            outcome = report::protocol_callback_failed(owner, error, &protocol, name);
         }
     }
     let reads = slf.state.with(py, |state| state.life.is_reading())?;
@@ -287,7 +289,7 @@ pub(super) fn begin(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
             waiter.call_method1(names::set_result(py), (py.None(),))?;
         }
     }
-    Ok(())
+    outcome
 }
 
 /// Makes the class; called when the module is made.

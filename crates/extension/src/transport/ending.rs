@@ -133,7 +133,7 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
             state.local = asked.ok().and_then(Result::ok);
         }
         (
-            std::mem::replace(&mut state.endpoint, Endpoint::Gone),
+            state.endpoint.take(py),
             state.server.take(),
             state.protocol.take(),
         )
@@ -149,7 +149,7 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 /// The transport is going away unclosed.
 pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let py = slf.py();
-    let taken = slf.state.peek(|state| std::mem::replace(&mut state.endpoint, Endpoint::Gone));
+    let taken = slf.state.peek(|state| state.endpoint.take(py));
     let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else { return };
     let warned = slf.as_any().repr().and_then(|text| {
         let message = format!("unclosed transport {text}");

@@ -43,7 +43,7 @@ fn known_address(py: Python<'_>, known: Option<Address>) -> PyResult<Option<Py<P
 fn local(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Address>> {
     let py = slf.py();
     slf.state.with(py, |state| {
-        if state.local.is_none() && !matches!(state.endpoint, Endpoint::Gone) {
+        if state.local.is_none() && !state.endpoint.is_gone() {
             let asked = slf.owner.get().cell.with(py, |core| core.turn.kernel.local_address(state.fd));
             state.local = asked.ok().and_then(Result::ok);
         }
@@ -60,12 +60,14 @@ fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>
     enum Found {
         Python(Py<PyAny>),
         Ours(std::os::fd::RawFd, Option<Address>),
-        Gone,
+        Gone(Option<Py<PyAny>>, Option<Address>),
     }
     let found = slf.state.with(py, |state| match &state.endpoint {
         Endpoint::Python(socket) => Found::Python(socket.clone_ref(py)),
         Endpoint::Ours(fd) => Found::Ours(socket::number(fd), state.peer.clone()),
-        Endpoint::Gone => Found::Gone,
+        Endpoint::Gone(socket) => {
+            Found::Gone(socket.as_ref().map(|socket| socket.clone_ref(py)), state.peer.clone())
+        }
     })?;
     match found {
         Found::Python(socket) => wrap(&socket),
@@ -83,7 +85,8 @@ fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>
             made.call_method1(py, "setblocking", (false,))?;
             wrap(&made)
         }
-        Found::Gone => Ok(None),
+        Found::Gone(Some(socket), _) => wrap(&socket),
+        Found::Gone(None, peer) => wrap(&socket::closed(py, peer.as_ref())?),
     }
 }
 
@@ -91,13 +94,13 @@ fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>
 pub(super) fn repr(slf: &Native<'_, StreamTransport>) -> PyResult<Py<PyAny>> {
     let text = slf.state.with(slf.py(), |state| {
         let mut text = String::from("<StreamTransport");
-        if matches!(state.endpoint, Endpoint::Gone) {
+        if state.endpoint.is_gone() {
             text.push_str(" closed");
         } else if state.life.is_closing() {
             text.push_str(" closing");
         }
         text.push_str(&format!(" fd={}", state.fd));
-        if !matches!(state.endpoint, Endpoint::Gone) {
+        if !state.endpoint.is_gone() {
             let read = if state.watching { "polling" } else { "idle" };
             let size = state.queue.len_bytes();
             let write = if size > 0 { "polling" } else { "idle" };

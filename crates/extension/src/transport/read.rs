@@ -3,7 +3,7 @@
 use std::io;
 
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes};
 
@@ -96,7 +96,7 @@ fn ready_buffered(
             return ending::fail(slf, error, "Fatal error: protocol.get_buffer() call failed.");
         }
     };
-    let received = View::write(&buffer).and_then(|mut view| {
+    let received = writable(&buffer).and_then(|mut view| {
         let memory = view.bytes_mut()?;
         slf.owner.get().cell.with(py, |core| {
             let outcome = core.turn.kernel.recv(fd, memory);
@@ -121,6 +121,19 @@ fn ready_buffered(
         Ok(other) => without_data(slf, protocol, other),
         Err(error) => ending::fail(slf, error, "Fatal read error on socket transport"),
     }
+}
+
+/// The protocol's buffer.
+///
+/// # Errors
+/// `TypeError` for one that cannot be written to, as `socket.recv_into` has it.
+fn writable(buffer: &Bound<'_, PyAny>) -> PyResult<View> {
+    View::write(buffer).map_err(|_| match buffer.get_type().name() {
+        Ok(kind) => PyTypeError::new_err(format!(
+            "recv_into() argument 1 must be read-write bytes-like object, not {kind}"
+        )),
+        Err(error) => error,
+    })
 }
 
 fn without_data<T>(

@@ -14,8 +14,8 @@ pub enum Endpoint {
     Ours(OwnedFd),
     /// A `socket.socket`, given by the user or made on demand, owns it.
     Python(Py<PyAny>),
-    /// Closed.
-    Gone,
+    /// Closed; the socket object that owned it, if there was one.
+    Gone(Option<Py<PyAny>>),
 }
 
 impl Endpoint {
@@ -23,8 +23,20 @@ impl Endpoint {
     pub fn python(&self) -> Option<&Py<PyAny>> {
         match self {
             Self::Python(socket) => Some(socket),
-            _ => None,
+            Self::Ours(_) => None,
+            Self::Gone(socket) => socket.as_ref(),
         }
+    }
+
+    /// Whether the descriptor is closed.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone(_))
+    }
+
+    /// Takes the descriptor out, to be closed; what is left remembers the socket object.
+    pub fn take(&mut self, py: Python<'_>) -> Self {
+        let remembered = self.python().map(|socket| socket.clone_ref(py));
+        std::mem::replace(self, Self::Gone(remembered))
     }
 
     /// Closes the descriptor; the second time there is nothing left to close.
@@ -38,17 +50,28 @@ impl Endpoint {
                 Ok(())
             }
             Self::Python(socket) => socket.call_method0(py, names::close(py)).map(drop),
-            Self::Gone => Ok(()),
+            Self::Gone(_) => Ok(()),
         }
     }
 }
 
-/// Makes the Python socket for a descriptor that we own; on success the socket owns it.
+/// A closed socket object, for who asks after the end.
+///
+/// # Errors
+/// What `socket.socket` raises.
+pub fn closed(py: Python<'_>, peer: Option<&Address>) -> PyResult<Py<PyAny>> {
+    let made = into_python(py, -1, peer)?;
+    made.call_method0(py, names::close(py))?;
+    Ok(made)
+}
+
+/// Makes the Python socket for a descriptor that we own; on success the socket owns it.  For -1 a new one is made.
 ///
 /// # Errors
 /// What `socket.socket` raises.
 pub fn into_python(py: Python<'_>, fd: RawFd, peer: Option<&Address>) -> PyResult<Py<PyAny>> {
     let socket = Imports::get(py)?.socket.bind(py);
+    let fileno = (fd >= 0).then_some(fd);
     // Family, type and protocol are asked of the kernel where the peer does not tell.
     let family = match peer {
         Some(Address::V4(_)) => Some("AF_INET"),
@@ -62,11 +85,11 @@ pub fn into_python(py: Python<'_>, fd: RawFd, peer: Option<&Address>) -> PyResul
                 module.getattr(family)?,
                 module.getattr("SOCK_STREAM")?,
                 module.getattr("IPPROTO_TCP")?,
-                fd,
+                fileno,
             );
             socket.call1(arguments)?
         }
-        None => socket.call1((-1, -1, -1, fd))?,
+        None => socket.call1((-1, -1, -1, fileno))?,
     };
     Ok(made.unbind())
 }

@@ -134,7 +134,7 @@ fn write_all(
         Ok(Written::Done) => Ok(()),
         Ok(Written::Queued { pause }) => {
             StreamTransport::update_interest(slf)?;
-            if pause { tell(slf, names::pause_writing(py)) } else { Ok(()) }
+            if pause { pause_writing(slf) } else { Ok(()) }
         }
         Ok(Written::Failed(error)) => {
             let error = errors::os_error(py, &error);
@@ -229,7 +229,7 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
         Ok(None) => return Ok(()),
         Ok(Some(resume)) => {
             if resume {
-                tell(slf, names::resume_writing(py))?;
+                StreamTransport::in_context(slf, || tell(slf, names::resume_writing(py)))?;
             }
         }
         Err(error) => {
@@ -250,11 +250,16 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     }
 }
 
+/// Tells the protocol to pause, in the context of whoever writes, which may be the connection's own.
+fn pause_writing(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
+    tell(slf, names::pause_writing(slf.py()))
+}
+
 /// Calls `pause_writing` or `resume_writing`; what it raises is reported and changes nothing.
 fn tell(slf: &Native<'_, StreamTransport>, name: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
     let py = slf.py();
     let Some(protocol) = StreamTransport::protocol(slf)? else { return Ok(()) };
-    match StreamTransport::in_context(slf, || call::method0(&protocol, name).map(drop)) {
+    match call::method0(&protocol, name).map(drop) {
         Ok(()) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),
         Err(error) => {
@@ -336,7 +341,7 @@ pub(super) fn set_write_buffer_limits(
             PyValueError::new_err(error.to_string())
         })?;
     if pause {
-        tell(slf, names::pause_writing(py))?;
+        pause_writing(slf)?;
     }
     Ok(py.None())
 }
