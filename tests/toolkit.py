@@ -157,7 +157,7 @@ def full_listener():
         address = server.getsockname()
         while True:
             filler = stack.enter_context(socket.socket())
-            filler.settimeout(0.2)
+            filler.settimeout(0.05)
             try:
                 filler.connect(address)
             except TimeoutError:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import warnings
 import weakref
-from asyncio import base_events, events
+from asyncio import base_events, coroutines, events
 from asyncio.log import logger
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from contextlib import contextmanager
@@ -18,13 +17,6 @@ from epicycle import _epicycle
 
 # The very function that asyncio's own loop adds: anyio looks for it among a future's callbacks.
 _stop_loop = base_events._run_until_complete_cb
-
-
-def _debug_by_default() -> bool:
-    """What `asyncio.coroutines` decides from `-X dev` and PYTHONASYNCIODEBUG."""
-    if sys.flags.dev_mode:
-        return True
-    return not sys.flags.ignore_environment and bool(os.environ.get("PYTHONASYNCIODEBUG"))
 
 
 class Running(_epicycle.Loop):
@@ -39,7 +31,7 @@ class Running(_epicycle.Loop):
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
         self._tracks_origins = False
-        self.set_debug(_debug_by_default())
+        self.set_debug(coroutines._is_debug_mode())
 
     def __repr__(self) -> str:
         return (

@@ -54,7 +54,7 @@ class Signals(_epicycle.Loop):
     def _signals_arriving(self) -> Generator[None, None, None]:
         """Within, a signal wakes the loop.  In the main thread only."""
         ours = self._signal_descriptor()
-        before = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        before = signal.set_wakeup_fd(ours)
         try:
             yield
         finally:
@@ -98,7 +98,7 @@ class Signals(_epicycle.Loop):
         self._check_closed()
         try:
             # Refuses to work outside the main thread, before anything has been changed.
-            signal.set_wakeup_fd(self._signal_descriptor(), warn_on_full_buffer=False)
+            signal.set_wakeup_fd(self._signal_descriptor())
         except (ValueError, OSError) as error:
             raise RuntimeError(str(error)) from None
         self._signal_handlers[sig] = self._make_handle(callback, args)
