@@ -284,10 +284,11 @@ async def serving(factory=Recorder, host="127.0.0.1", port=0, **options):
     try:
         yield server, server.sockets[0].getsockname()[1], protocols
     finally:
-        server.close()
-        # A connection taken from the system's queue may still be on its way to its protocol.
+        # A connection taken from the system's queue may still be on its way to its protocol, and asyncio loses
+        # those that are when it closes.
         for _ in range(5):
             await asyncio.sleep(0)
+        server.close()
         for protocol in protocols:
             if getattr(protocol, "transport", None) is not None:
                 await dropped(protocol, protocol.transport)
