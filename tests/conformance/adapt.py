@@ -15,14 +15,16 @@ from collections.abc import Iterable
 from typing import Any
 
 # Modules whose fake clock drives the standard loop's private parts: there it stays the standard loop.
-STANDARD_CLOCK = frozenset({
-    "test_proactor_events",
-    "test_selector_events",
-    "test_subprocess",
-    "test_transports",
-    "test_unix_events",
-    "test_windows_events",
-})
+STANDARD_CLOCK = frozenset(
+    {
+        "test_proactor_events",
+        "test_selector_events",
+        "test_subprocess",
+        "test_transports",
+        "test_unix_events",
+        "test_windows_events",
+    }
+)
 # A loop whose timers ignore an overridden `time()` cannot run under the tests' fake clock.
 IGNORES_PATCHED_TIME = frozenset({"uvloop"})
 # Modules of the loop that do what the standard loop's module does with the names that tests mock in it.
@@ -50,16 +52,21 @@ class Stand:
     """
 
     def __init__(self, loop_class: type[asyncio.AbstractEventLoop], replaced: type) -> None:
-        own = {"loop_class": loop_class, "replaced": replaced, "made": [], "turns": not hasattr(loop_class, "_run_once")}
+        own = {
+            "loop_class": loop_class,
+            "replaced": replaced,
+            "made": [],
+            "turns": not hasattr(loop_class, "_run_once"),
+        }
         self.__dict__.update(own)
 
-    def __call__(self, selector: object = None) -> asyncio.AbstractEventLoop:
-        loop = self.loop_class()
+    def __call__(self, selector: object = None) -> Any:
+        loop: Any = self.loop_class()
         if self.turns:
             # Tests of public behaviour turn the standard loop once by its private method, and may want to see nothing
             # left to do before they go on to what they are about.
-            loop._run_once = types.MethodType(run_once, loop)  # type: ignore[attr-defined]
-            loop._ready = ()  # type: ignore[attr-defined]
+            loop._run_once = types.MethodType(run_once, loop)
+            loop._ready = ()
         self.made.append(None)
         return loop
 
@@ -123,9 +130,10 @@ class Adapter:
                 if hasattr(holder, name):
                     setattr(holder, name, stand)
         for holder in (asyncio, base_events):
-            holder.BaseEventLoop = base
+            setattr(holder, "BaseEventLoop", base)  # noqa: B010
         # The class, not an instance: tests reset the policy, and asyncio then makes a new default one.
-        unix_events._UnixDefaultEventLoopPolicy._loop_factory = staticmethod(stand)
+        policy: Any = unix_events._UnixDefaultEventLoopPolicy
+        policy._loop_factory = staticmethod(stand)
         for module in (base_events, unix_events):
             own = COUNTERPARTS[module.__name__] if self.loop_name == "epicycle" else ()
             Seam.open(module, own)
@@ -137,13 +145,13 @@ class Adapter:
         self._stands.append(Stand(self.loop_class, replaced))
         return self._stands[-1]
 
-    def _adjust_utils(self, utils: types.ModuleType) -> None:
+    def _adjust_utils(self, utils: Any) -> None:
         utils.TestCase.close_loop = staticmethod(closing(utils.TestCase.close_loop))
         if self.module in STANDARD_CLOCK or self.loop_name in IGNORES_PATCHED_TIME:
             return
         driven = time_driven(self.loop_class)
 
-        def new_clock_loop(gen: Any = None) -> asyncio.AbstractEventLoop:
+        def new_clock_loop(gen: Any = None) -> Any:
             self._clocks += 1
             return driven(gen)
 

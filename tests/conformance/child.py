@@ -43,7 +43,7 @@ class Watchdog:
 
     def __init__(self, limit: float, dump_path: str) -> None:
         self._limit = limit
-        self._dump = open(dump_path, "ab", buffering=0)
+        self._dump = os.open(dump_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         faulthandler.enable(self._dump)
 
     def restart(self) -> None:
@@ -95,7 +95,9 @@ class Collector(unittest.TestResult):
         """A failure or a skip of setUpClass or setUpModule is that of each test it stands for."""
         fixture, _, name = description.partition(" (")
         prefix = name.removesuffix(")") + "."
-        covered = sorted(i for i in self._waiting if i.startswith(prefix)) if fixture.startswith("setUp") else []
+        covered = (
+            sorted(i for i in self._waiting if i.startswith(prefix)) if fixture.startswith("setUp") else []
+        )
         self._waiting.difference_update(covered)
         for test_id in covered or [description]:
             self._events.write("result", id=test_id, outcome=outcome, message=message, seconds=0.0, loops=0)
@@ -125,7 +127,8 @@ class Collector(unittest.TestResult):
     def addSuccess(self, test: Any) -> None:
         pass
 
-    addExpectedFailure = addSuccess
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
+        pass
 
 
 def tests_of(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
@@ -181,7 +184,7 @@ def run(options: argparse.Namespace) -> None:
 
 def limit_resources() -> None:
     try:
-        from test import support
+        support: Any = importlib.import_module("test.support")
     except ImportError:
         return
     support.use_resources = dict.fromkeys(RESOURCES)

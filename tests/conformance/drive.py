@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -133,10 +135,12 @@ class _Attempts:
                 case "end":
                     ended = "end"
         if ended == "end" and status == 0:
-            for test_id in self.waiting:
+            for test_id in list(self.waiting):
                 self._note(Result(test_id, "error", "the module ended without running it"))
             return False
         if ended in ("skipped", "broken"):
+            for test_id in list(self.waiting):
+                self._note(Result(test_id, "error", "the module broke off before it"))
             return False
         return self._died(running, ended == "end", status, dump.read_text(encoding="utf-8", errors="replace"))
 
@@ -160,19 +164,14 @@ class _Attempts:
                 command, cwd=work, env=_environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
-            try:
-                status: int | None = process.wait(max(1.0, self.deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                status = None
-            finally:
-                # The session is the child's own: this ends what its tests left behind as well.
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-                process.wait()
+            ended = _ended(process, max(1.0, self.deadline - time.monotonic()))
+            # The session is the child's own: this ends what its tests left behind as well. The child is not reaped
+            # before, so that its number still means it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
         self.run.output += (self.folder / "output").read_text(encoding="utf-8", errors="replace")
-        return status
+        return status if ended else None
 
     def _loaded(self, tests: list[dict[str, Any]]) -> None:
         """Take up the module's tests; those listed as not to be run are done at once."""
@@ -216,6 +215,15 @@ class _Attempts:
         return bool(self.waiting)
 
 
+def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for a child to end, without reaping it, for at most so many seconds. Whether it ended."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([descriptor], [], [], timeout)[0])
+    finally:
+        os.close(descriptor)
+
+
 def _environment() -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONASYNCIODEBUG", "PYTHONSAFEPATH")}
     paths = [str(Path(p).resolve()) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
@@ -238,7 +246,11 @@ def last_line(message: str) -> str:
         return ""
     if re.match(r"(took longer|ended the process|the module|not reached)", lines[0]):
         return lines[0]
-    said = [line for line in lines if re.match(r"[A-Za-z_.]+(Error|Exception|Warning|Exit|Interrupt|Iteration)\b", line)]
+    said = [
+        line
+        for line in lines
+        if re.match(r"[A-Za-z_.]+(Error|Exception|Warning|Exit|Interrupt|Iteration)\b", line)
+    ]
     return (said or lines)[-1].strip()
 
 

@@ -44,7 +44,9 @@ class Entry:
 
     def holds_for(self, version: tuple[int, int]) -> bool:
         """Whether the entry is valid for this version of Python, as (3, minor)."""
-        return all(_COMPARE[sign](version, (3, int(minor))) for sign, minor in _CONDITION.findall(self.python))
+        return all(
+            _COMPARE[sign](version, (3, int(minor))) for sign, minor in _CONDITION.findall(self.python)
+        )
 
 
 class Exclusions:

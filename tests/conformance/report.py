@@ -46,7 +46,9 @@ class Report:
     def table(self) -> str:
         columns = ("passed", "failed", "skipped", *KINDS)
         width = max([len(run.name) for run in self.runs] + [6])
-        head = f"{'module':{width}}" + "".join(f"{name:>9}" for name in columns) + f"{'on it':>9}{'seconds':>9}"
+        head = (
+            f"{'module':{width}}" + "".join(f"{name:>9}" for name in columns) + f"{'on it':>9}{'seconds':>9}"
+        )
         lines = [head, "-" * len(head)]
         for run in sorted(self.runs, key=lambda run: run.name):
             count = Counter(self.state(result) for result in run.results.values())
@@ -70,7 +72,9 @@ class Report:
         for kind, meaning in KINDS.items():
             excluded = [result for result in self.results() if self.state(result) == kind]
             if excluded:
-                parts.append(f"Excluded, {kind} ({meaning}): {len(excluded)}\n{self._by_reason(excluded, verbose)}")
+                parts.append(
+                    f"Excluded, {kind} ({meaning}): {len(excluded)}\n{self._by_reason(excluded, verbose)}"
+                )
         forgiven = [result for result in self.results() if result.id in self.forgiven]
         if forgiven:
             parts.append("Skipped, for the standard loop fails them here too:\n" + _lines(forgiven))
@@ -107,7 +111,9 @@ class Report:
 
 
 def _lines(results: list[Result]) -> str:
-    return "\n".join(f"  {result.outcome:8}{result.id}  {last_line(result.message)}".rstrip() for result in results)
+    return "\n".join(
+        f"  {result.outcome:8}{result.id}  {last_line(result.message)}".rstrip() for result in results
+    )
 
 
 def _whole(results: list[Result]) -> str:

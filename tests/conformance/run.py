@@ -23,22 +23,34 @@ MISSING = 3
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run the interpreter's own tests of asyncio against Epicycle.")
-    parser.add_argument("--python", default=sys.executable, help="interpreter whose tests are run (default: this one)")
-    parser.add_argument("--loop", default="epicycle", help="epicycle, asyncio (baseline), uvloop or MODULE:CLASS")
+    parser = argparse.ArgumentParser(
+        description="Run the interpreter's own tests of asyncio against Epicycle."
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, help="interpreter whose tests are run (default: this one)"
+    )
+    parser.add_argument(
+        "--loop", default="epicycle", help="epicycle, asyncio (baseline), uvloop or MODULE:CLASS"
+    )
     parser.add_argument("--module", action="append", help="run only this test module; may be given again")
     parser.add_argument("--match", default="", help="run only tests whose name contains this")
     parser.add_argument("--jobs", type=int, default=2, help="modules run at once (default 2)")
     parser.add_argument("--test-limit", type=float, default=30.0, help="seconds for one test (default 30)")
-    parser.add_argument("--module-limit", type=float, default=900.0, help="seconds for one module (default 900)")
-    parser.add_argument("--exclusions", type=Path, default=HERE / "exclusions.toml", help="the list of exclusions")
+    parser.add_argument(
+        "--module-limit", type=float, default=900.0, help="seconds for one module (default 900)"
+    )
+    parser.add_argument(
+        "--exclusions", type=Path, default=HERE / "exclusions.toml", help="the list of exclusions"
+    )
     parser.add_argument("--run-all", action="store_true", help="run what the list says not to run, too")
     parser.add_argument("--no-baseline", action="store_true", help="do not try failures on the standard loop")
     parser.add_argument("--strict", action="store_true", help="a stale entry of the list is a failure")
     parser.add_argument("--allow-missing", action="store_true", help="exit 0 if the interpreter has no tests")
     parser.add_argument("--package", default="test.test_asyncio", help="package that holds the test modules")
     parser.add_argument("--json", type=Path, help="write every result to this file")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print whole tracebacks and excluded tests")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print whole tracebacks and excluded tests"
+    )
     return parser.parse_args()
 
 
@@ -77,7 +89,10 @@ def main() -> int:
         test_limit=options.test_limit,
         module_limit=options.module_limit,
     )
-    print(f"{options.package} of CPython {version_text} against {options.loop}: {len(names)} modules", flush=True)
+    print(
+        f"{options.package} of CPython {version_text} against {options.loop}: {len(names)} modules",
+        flush=True,
+    )
     runs = run_modules(settings, names, options.jobs, options.verbose)
     report = Report(runs, judged=options.loop == "epicycle")
     if report.failures() and options.loop != "asyncio" and not options.no_baseline:
@@ -91,11 +106,16 @@ def main() -> int:
     return 1 if report.failures() or stale else 0
 
 
-def run_modules(settings: drive.Settings, names: list[str], jobs: int, verbose: bool) -> list[drive.ModuleRun]:
+def run_modules(
+    settings: drive.Settings, names: list[str], jobs: int, verbose: bool
+) -> list[drive.ModuleRun]:
     def one(name: str) -> drive.ModuleRun:
         run = drive.run_module(settings, name)
         bad = sum(result.bad and not result.entry for result in run.results.values())
-        print(f"  {name}: {len(run.results)} tests, {run.seconds:.1f} s{f', {bad} bad' if bad else ''}", flush=True)
+        print(
+            f"  {name}: {len(run.results)} tests, {run.seconds:.1f} s{f', {bad} bad' if bad else ''}",
+            flush=True,
+        )
         if verbose and run.output.strip():
             print("\n".join("    | " + line for line in run.output.splitlines()), flush=True)
         return run
@@ -107,10 +127,14 @@ def run_modules(settings: drive.Settings, names: list[str], jobs: int, verbose: 
 def fail_on_standard(settings: drive.Settings, report: Report, jobs: int) -> set[str]:
     """The failed tests that fail on this machine's standard loop as well."""
     standard = replace(settings, loop="asyncio", kinds=(), match="")
-    failed = {id(run): [r.id for r in run.results.values() if report.state(r) == "failed"] for run in report.runs}
+    failed = {
+        id(run): [r.id for r in run.results.values() if report.state(r) == "failed"] for run in report.runs
+    }
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         again = [
-            pool.submit(drive.run_module, standard, run.name, failed[id(run)]) for run in report.runs if failed[id(run)]
+            pool.submit(drive.run_module, standard, run.name, failed[id(run)])
+            for run in report.runs
+            if failed[id(run)]
         ]
         return {result.id for run in again for result in run.result().results.values() if result.bad}
 
