@@ -9,7 +9,10 @@ use pyo3::prelude::*;
 
 mod event_loop;
 mod facts;
-#[expect(unsafe_code, reason = "the bridge to CPython; every block says why it holds")]
+#[expect(
+    unsafe_code,
+    reason = "the bridge to CPython; every block says why it holds"
+)]
 mod ffi;
 mod handle;
 mod net;

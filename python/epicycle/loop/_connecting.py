@@ -11,12 +11,12 @@ from asyncio.log import logger
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from epicycle import _epicycle
 from epicycle.loop._names import AddressInfo
+from epicycle.loop._part import Part
 from epicycle.loop._sockets import refuse_ssl
 
 
-class Connecting(_epicycle.Loop):
+class Connecting(Part):
     """create_connection."""
 
     async def create_connection(
@@ -116,9 +116,7 @@ class Connecting(_epicycle.Loop):
             failures.clear()
         raise OSError("create_connection failed")
 
-    async def _race(
-        self, attempts: Iterable[Callable[[], Any]], delay: float
-    ) -> socket.socket | None:
+    async def _race(self, attempts: Iterable[Callable[[], Any]], delay: float) -> socket.socket | None:
         """The first attempt that succeeds; the sockets of the others are closed.
 
         Two attempts may succeed in the same turn; only one of them is returned, and the other would leak.

@@ -15,14 +15,14 @@ from asyncio import futures
 from asyncio.log import logger
 from typing import Any
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 _RESOLVER_THREADS = 4
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 
-class Names(_epicycle.Loop):
+class Names(Part):
     """getaddrinfo and getnameinfo."""
 
     slow_callback_duration: float
@@ -66,7 +66,12 @@ class Names(_epicycle.Loop):
                 f"{host}:{port!r}",
                 *(
                     f"{name}={value!r}"
-                    for name, value in (("family", family), ("type", type), ("proto", proto), ("flags", flags))
+                    for name, value in (
+                        ("family", family),
+                        ("type", type),
+                        ("proto", proto),
+                        ("flags", flags),
+                    )
                     if value
                 ),
             ]
@@ -109,7 +114,12 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
 
     An IPv6 zone (`fe80::1%eth0`) is kept, as a number in the address's last part.
     """
-    if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool) or type not in _PROTOCOLS:
+    if (
+        not isinstance(host, str)
+        or not isinstance(port, int)
+        or isinstance(port, bool)
+        or type not in _PROTOCOLS
+    ):
         return None
     if proto not in (0, _PROTOCOLS[socket.SocketKind(type)]) or flags & ~(
         socket.AI_PASSIVE | socket.AI_NUMERICHOST | socket.AI_NUMERICSERV | socket.AI_ADDRCONFIG

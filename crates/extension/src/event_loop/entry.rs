@@ -1,8 +1,8 @@
 //! What waits in the loop's queues, and what its descriptors belong to.
 
+use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::PyTraverseError;
 
 use epicycle_reactor::interest::Readiness;
 
@@ -18,7 +18,11 @@ pub enum Entry {
     /// A callback of `call_later` or `call_at`.
     Timer(NativeRef<TimerHandle>),
     /// A step or wake-up of asyncio's C Task, for which no handle was made.
-    Step { callable: Py<PyAny>, argument: Option<Py<PyAny>>, context: Py<PyAny> },
+    Step {
+        callable: Py<PyAny>,
+        argument: Option<Py<PyAny>>,
+        context: Py<PyAny>,
+    },
     /// A handle that locks while it runs (`call_soon_threadsafe` of Python 3.14 and later).
     Locked(Py<PyAny>),
     /// A byte stream has something to do.
@@ -44,7 +48,11 @@ impl Entry {
         match self {
             Self::Handle(handle) => visit.call(handle.as_py()),
             Self::Timer(handle) => visit.call(handle.as_py()),
-            Self::Step { callable, argument, context } => {
+            Self::Step {
+                callable,
+                argument,
+                context,
+            } => {
                 visit.call(callable)?;
                 visit.call(argument)?;
                 visit.call(context)
@@ -59,7 +67,10 @@ impl Entry {
 /// What a watched descriptor belongs to.
 pub enum Source {
     /// `add_reader` and `add_writer`.
-    Callbacks { reader: Option<NativeRef<Handle>>, writer: Option<NativeRef<Handle>> },
+    Callbacks {
+        reader: Option<NativeRef<Handle>>,
+        writer: Option<NativeRef<Handle>>,
+    },
     /// A transport.
     Stream(NativeRef<StreamTransport>),
     /// A listening socket.

@@ -89,7 +89,10 @@ fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyRe
     let outcome = this.cell.with(py, |core| {
         let turn = &mut core.turn;
         let Some(token) = turn.registry.token_of(fd) else {
-            let mut source = Source::Callbacks { reader: None, writer: None };
+            let mut source = Source::Callbacks {
+                reader: None,
+                writer: None,
+            };
             if let Some(place) = direction.handle(&mut source) {
                 *place = Some(kept);
             }
@@ -103,7 +106,10 @@ fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyRe
         // Said again even if nothing changes: the number may belong to a new file by now.
         turn.kernel.modify(fd, token, interest)?;
         turn.registry.set_interest(token, interest);
-        let place = turn.registry.get_mut(token).and_then(|source| direction.handle(source));
+        let place = turn
+            .registry
+            .get_mut(token)
+            .and_then(|source| direction.handle(source));
         Ok(place.and_then(|place| place.replace(kept)))
     })?;
     match outcome {
@@ -120,7 +126,10 @@ fn remove(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> P
     let file = file.ok_or_else(|| args.missing("fd"))?;
     let fd = descriptor_for_callbacks(slf, file)?;
     let removed = slf.get().forget_callback(py, fd, direction)?;
-    Ok(pyo3::types::PyBool::new(py, removed).to_owned().into_any().unbind())
+    Ok(pyo3::types::PyBool::new(py, removed)
+        .to_owned()
+        .into_any()
+        .unbind())
 }
 
 fn cancel(py: Python<'_>, handle: NativeRef<Handle>) -> PyResult<()> {
@@ -130,12 +139,16 @@ fn cancel(py: Python<'_>, handle: NativeRef<Handle>) -> PyResult<()> {
 impl Loop {
     fn forget_callback(&self, py: Python<'_>, fd: i32, direction: Direction) -> PyResult<bool> {
         if self.is_closed() {
-            return Ok(false);
+            // A closed loop watches nothing; one that belongs to the parent process is not ours to ask.
+            return self.check_not_forked().map(|()| false);
         }
         let removed = self.cell.with(py, |core| {
             let turn = &mut core.turn;
             let token = turn.registry.token_of(fd)?;
-            let place = turn.registry.get_mut(token).and_then(|source| direction.handle(source))?;
+            let place = turn
+                .registry
+                .get_mut(token)
+                .and_then(|source| direction.handle(source))?;
             let handle = place.take()?;
             let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
             let interest = before.without(direction.interest());
@@ -167,7 +180,10 @@ pub fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<i32> {
             .ok(),
     };
     match number {
-        None => Err(PyValueError::new_err(format!("Invalid file object: {}", file.repr()?))),
+        None => Err(PyValueError::new_err(format!(
+            "Invalid file object: {}",
+            file.repr()?
+        ))),
         Some(number) => i32::try_from(number)
             .ok()
             .filter(|number| *number >= 0)
@@ -192,7 +208,9 @@ pub fn ensure_not_used(slf: &Bound<'_, Loop>, fd: i32, file: &Bound<'_, PyAny>) 
         let registry = &core.turn.registry;
         match registry.get(registry.token_of(fd)?)? {
             Source::Stream(transport) => Some(("transport", transport.as_py().clone_ref(py))),
-            Source::Listener(listener) => Some(("server socket", listener.clone_ref(py).into_any())),
+            Source::Listener(listener) => {
+                Some(("server socket", listener.clone_ref(py).into_any()))
+            }
             Source::Callbacks { .. } => None,
         }
     })?;

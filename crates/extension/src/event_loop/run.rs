@@ -41,7 +41,9 @@ fn turn(slf: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
 
     let timed = this.cell.with(py, |core| !core.turn.timers.is_empty())?;
     let now = if timed { clock::now(slf)? } else { Nanos(0) };
-    let mut parking = this.cell.with(py, |core| core.turn.park(now, this.is_stopping()))?;
+    let mut parking = this
+        .cell
+        .with(py, |core| core.turn.park(now, this.is_stopping()))?;
     let waited = if parking.will_block() || *busy >= TURNS_BETWEEN_YIELDS {
         *busy = 0;
         py.detach(|| parking.wait(now))
@@ -50,11 +52,12 @@ fn turn(slf: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
         parking.wait(now)
     };
     this.cell.with(py, |core| {
-        core.turn.collect(parking, |registry, ready, token, readiness| {
-            if let Some(source) = registry.get(token) {
-                awaken(py, source, readiness, |entry| ready.push(entry));
-            }
-        });
+        core.turn
+            .collect(parking, |registry, ready, token, readiness| {
+                if let Some(source) = registry.get(token) {
+                    awaken(py, source, readiness, |entry| ready.push(entry));
+                }
+            });
     })?;
     // A signal wakes the wait; its Python handler runs here, and may raise.
     py.check_signals()?;
@@ -74,16 +77,20 @@ fn turn(slf: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
 fn awaken(py: Python<'_>, source: &Source, readiness: Readiness, mut push: impl FnMut(Entry)) {
     match source {
         Source::Callbacks { reader, writer } => {
-            for (ready, handle) in
-                [(readiness.is_readable(), reader), (readiness.is_writable(), writer)]
-            {
+            for (ready, handle) in [
+                (readiness.is_readable(), reader),
+                (readiness.is_writable(), writer),
+            ] {
                 if let (true, Some(handle)) = (ready, handle) {
                     push(Entry::Handle(handle.clone_ref(py)));
                 }
             }
         }
         Source::Stream(transport) => {
-            push(Entry::Stream(transport.clone_ref(py), StreamWork::Ready(readiness)));
+            push(Entry::Stream(
+                transport.clone_ref(py),
+                StreamWork::Ready(readiness),
+            ));
         }
         Source::Listener(listener) => push(Entry::Accept(listener.clone_ref(py))),
     }
@@ -106,7 +113,9 @@ fn discard_dead_timers(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let is_dead = dead_timer(py)?;
     let mut dead = Vec::new();
-    slf.get().cell.with(py, |core| core.turn.prune(is_dead, &mut dead))
+    slf.get()
+        .cell
+        .with(py, |core| core.turn.prune(is_dead, &mut dead))
 }
 
 /// Moves the timers that are due to the ready queue.
@@ -135,7 +144,9 @@ fn run_batch(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let this = slf.get();
     let batch = this.cell.with(py, |core| core.turn.begin_batch())?;
     for _ in 0..batch {
-        let Some(entry) = this.cell.with(py, |core| core.turn.next())? else { break };
+        let Some(entry) = this.cell.with(py, |core| core.turn.next())? else {
+            break;
+        };
         if this.debug() {
             dispatch_watched(slf, entry)?;
         } else {
@@ -149,7 +160,11 @@ fn run_batch(slf: &Bound<'_, Loop>) -> PyResult<()> {
 fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
     let py = slf.py();
     match entry {
-        Entry::Step { callable, argument, context } => step(slf, callable, argument, context),
+        Entry::Step {
+            callable,
+            argument,
+            context,
+        } => step(slf, callable, argument, context),
         Entry::Handle(handle) => handle::call::run(slf, handle.bind(py)),
         Entry::Timer(handle) => handle::call::run(slf, handle.bind(py)),
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
@@ -180,10 +195,20 @@ fn step(
             // Whoever reads the report expects a handle.
             let args = PyTuple::new(py, argument)?;
             let callback = callable.into_bound(py);
-            let work =
-                Work { callback: callback.clone().unbind(), args: args.clone().unbind(), context: ctx };
+            let work = Work {
+                callback: callback.clone().unbind(),
+                args: args.clone().unbind(),
+                context: ctx,
+            };
             let handle: Native<'_, Handle> = new_handle(slf, work)?;
-            report::callback_failed(slf, error, &callback, Some(args.as_any()), handle.as_any(), None)
+            report::callback_failed(
+                slf,
+                error,
+                &callback,
+                Some(args.as_any()),
+                handle.as_any(),
+                None,
+            )
         }
     }
 }

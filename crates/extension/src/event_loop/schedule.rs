@@ -33,7 +33,11 @@ fn context_of<'a, 'py>(args: &Args<'a, 'py>) -> PyResult<Py<PyAny>> {
 
 #[inline(always)]
 fn work(args: &Args<'_, '_>, callback: &Bound<'_, PyAny>, first: usize) -> PyResult<Work> {
-    Ok(Work { context: context_of(args)?, callback: callback.clone().unbind(), args: args.rest(first) })
+    Ok(Work {
+        context: context_of(args)?,
+        callback: callback.clone().unbind(),
+        args: args.rest(first),
+    })
 }
 
 /// `loop.call_soon(callback, *args, context=None)`
@@ -117,7 +121,8 @@ fn at(
     let deadline = Nanos::from_secs_f64(when.extract()?);
     let handle = new_timer_handle(slf, work(args, callback, 2)?, when.clone().unbind())?;
     let entry = Entry::Timer(handle.clone().unbind());
-    this.cell.with(py, |core| core.turn.schedule(deadline, entry))?;
+    this.cell
+        .with(py, |core| core.turn.schedule(deadline, entry))?;
     Ok(handle.into_any().unbind())
 }
 
@@ -128,10 +133,20 @@ fn at(
 pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     let imports = Imports::get(callback.py())?;
     let py = callback.py();
-    if imports.is_coroutine.bind(py).call1((callback,))?.is_truthy()?
-        || imports.is_coroutine_function.bind(py).call1((callback,))?.is_truthy()?
+    if imports
+        .is_coroutine
+        .bind(py)
+        .call1((callback,))?
+        .is_truthy()?
+        || imports
+            .is_coroutine_function
+            .bind(py)
+            .call1((callback,))?
+            .is_truthy()?
     {
-        return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+        return Err(PyTypeError::new_err(format!(
+            "coroutines cannot be used with {method}()"
+        )));
     }
     if !callback.is_callable() {
         return Err(PyTypeError::new_err(format!(

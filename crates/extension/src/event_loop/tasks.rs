@@ -1,5 +1,7 @@
 //! create_task and create_future: CPython's own C types, because tools look inside them.
 
+use std::ffi::CStr;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -19,8 +21,19 @@ pub fn create_future(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<
 pub fn new_future<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let imports = Imports::get(slf.py())?;
     let py = slf.py();
-    call::call_keywords(imports.future.bind(py), &[slf.as_any()], imports.loop_keyword.bind(py))
+    call::call_keywords(
+        imports.future.bind(py),
+        &[slf.as_any()],
+        imports.loop_keyword.bind(py),
+    )
 }
+
+/// Signature and documentation of `create_task`: what `inspect` says has to be what this Python's asyncio takes.
+pub const CREATE_TASK_DOC: &CStr = if cfg!(Py_3_14) {
+    c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine. Returns an asyncio.Task, or what the task factory makes."
+} else {
+    c"create_task($self, coro, *, name=None, context=None)\n--\n\nSchedules a coroutine. Returns an asyncio.Task, or what the task factory makes."
+};
 
 /// `loop.create_task(coro, **kwargs)`
 pub fn create_task(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
@@ -52,14 +65,21 @@ pub fn create_task(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<Py
     }
     if let Some(factory) = factory {
         let arguments = (factory, coroutine, options);
-        return slf.call_method1("_create_task_by_factory", arguments).map(Bound::unbind);
+        return slf
+            .call_method1("_create_task_by_factory", arguments)
+            .map(Bound::unbind);
     }
     let imports = Imports::get(py)?;
     let task = imports.task.bind(py);
     let Some(options) = options else {
-        return call::call_keywords(task, &[&coroutine, slf.as_any()], imports.loop_keyword.bind(py))
-            .map(Bound::unbind);
+        return call::call_keywords(
+            task,
+            &[&coroutine, slf.as_any()],
+            imports.loop_keyword.bind(py),
+        )
+        .map(Bound::unbind);
     };
     options.set_item(names::is_loop(py), slf)?;
-    task.call(PyTuple::new(py, [coroutine])?, Some(&options)).map(Bound::unbind)
+    task.call(PyTuple::new(py, [coroutine])?, Some(&options))
+        .map(Bound::unbind)
 }

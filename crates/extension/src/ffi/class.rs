@@ -21,6 +21,9 @@ use pyo3::types::{PyTuple, PyType};
 use super::fastcall::{Definition, attached, guard};
 use super::members::all_slots;
 
+/// How an instance describes itself.
+pub type Repr<P> = fn(&Native<'_, P>) -> PyResult<Py<PyAny>>;
+
 /// The Rust part of an instance.
 pub trait Payload: Sized + Send + Sync + 'static {
     /// Whether instances have a `__dict__` and can be referenced weakly.  Not for a base that already provides it.
@@ -39,7 +42,7 @@ pub trait Payload: Sized + Send + Sync + 'static {
     const FINALIZE: Option<fn(&Native<'_, Self>)> = None;
 
     /// `repr()`; `None` leaves it to the base class.
-    const REPR: Option<fn(&Native<'_, Self>) -> PyResult<Py<PyAny>>> = None;
+    const REPR: Option<Repr<Self>> = None;
 }
 
 #[repr(C)]
@@ -86,9 +89,14 @@ impl<P: Payload> Class<P> {
         // SAFETY: reads a field of a live type object.
         let base_size = unsafe { (*base.as_type_ptr()).tp_basicsize } as usize;
         let offset = base_size.next_multiple_of(align_of::<Body<P>>());
-        let body = if size_of::<P>() == 0 && !P::ATTRIBUTES { 0 } else { size_of::<Body<P>>() };
+        let body = if size_of::<P>() == 0 && !P::ATTRIBUTES {
+            0
+        } else {
+            size_of::<Body<P>>()
+        };
 
-        let mut table: Vec<ffi::PyMethodDef> = methods.into_iter().map(Definition::into_raw).collect();
+        let mut table: Vec<ffi::PyMethodDef> =
+            methods.into_iter().map(Definition::into_raw).collect();
         table.push(ffi::PyMethodDef::zeroed());
         let table = Box::leak(table.into_boxed_slice());
 
@@ -101,8 +109,14 @@ impl<P: Payload> Class<P> {
         };
         let mut members = Vec::new();
         if P::ATTRIBUTES {
-            members.push(member(c"__dictoffset__", std::mem::offset_of!(Body<P>, dict)));
-            members.push(member(c"__weaklistoffset__", std::mem::offset_of!(Body<P>, weaklist)));
+            members.push(member(
+                c"__dictoffset__",
+                std::mem::offset_of!(Body<P>, dict),
+            ));
+            members.push(member(
+                c"__weaklistoffset__",
+                std::mem::offset_of!(Body<P>, weaklist),
+            ));
         }
         // SAFETY: all-zero is the table's end mark.
         members.push(unsafe { std::mem::zeroed() });
@@ -136,15 +150,19 @@ impl<P: Payload> Class<P> {
         let bases = PyTuple::new(py, [base])?;
         // SAFETY: the spec and its tables are well formed; CPython copies the spec, the tables are never freed.
         let class = unsafe {
-            Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()))?
-                .cast_into_unchecked::<PyType>()
+            Bound::from_owned_ptr_or_err(
+                py,
+                ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()),
+            )?
+            .cast_into_unchecked::<PyType>()
         };
         let offsets = Box::leak(all_slots(base)?.into_boxed_slice());
         self.offset.store(offset, Ordering::Relaxed);
         self.length.store(offsets.len(), Ordering::Relaxed);
         self.slots.store(offsets.as_mut_ptr(), Ordering::Relaxed);
         // The class stays for the life of the process: this reference is never given back.
-        self.type_object.store(class.clone().into_ptr().cast(), Ordering::Release);
+        self.type_object
+            .store(class.clone().into_ptr().cast(), Ordering::Release);
         Ok(class)
     }
 
@@ -156,7 +174,12 @@ impl<P: Payload> Class<P> {
     #[inline(always)]
     fn body(&self, object: *mut ffi::PyObject) -> *mut Body<P> {
         // SAFETY: only called with instances of this class, which are `offset + size_of::<Body<P>>()` bytes long.
-        unsafe { object.cast::<u8>().add(self.offset.load(Ordering::Relaxed)).cast() }
+        unsafe {
+            object
+                .cast::<u8>()
+                .add(self.offset.load(Ordering::Relaxed))
+                .cast()
+        }
     }
 
     fn slots(&self) -> &[isize] {
@@ -183,7 +206,9 @@ impl<P: Payload> Class<P> {
     pub fn instance<'py>(&self, py: Python<'py>, payload: P) -> PyResult<Native<'py, P>> {
         let class = self.pointer();
         if class.is_null() {
-            return Err(PyRuntimeError::new_err("native class used before it was made"));
+            return Err(PyRuntimeError::new_err(
+                "native class used before it was made",
+            ));
         }
         // SAFETY: the allocator zeroes the instance and starts to track it; nothing runs between that and the write
         // of the payload, so the collector never sees an unwritten one.
@@ -195,7 +220,10 @@ impl<P: Payload> Class<P> {
             if size_of::<P>() != 0 {
                 ptr::write(&raw mut (*self.body(object)).payload, payload);
             }
-            Ok(Native { object: Bound::from_owned_ptr(py, object), of: PhantomData })
+            Ok(Native {
+                object: Bound::from_owned_ptr(py, object),
+                of: PhantomData,
+            })
         }
     }
 }
@@ -209,7 +237,10 @@ pub struct Native<'py, P> {
 
 impl<P> Clone for Native<'_, P> {
     fn clone(&self) -> Self {
-        Self { object: self.object.clone(), of: PhantomData }
+        Self {
+            object: self.object.clone(),
+            of: PhantomData,
+        }
     }
 }
 
@@ -218,7 +249,9 @@ impl<'py, P: Payload> Native<'py, P> {
     #[inline(always)]
     pub fn cast<'a>(object: &'a Bound<'py, PyAny>) -> Option<&'a Self> {
         // SAFETY: the type was compared.
-        P::class().is_type_of(object).then(|| unsafe { Self::from_checked(object) })
+        P::class()
+            .is_type_of(object)
+            .then(|| unsafe { Self::from_checked(object) })
     }
 
     /// # Safety
@@ -252,7 +285,10 @@ impl<'py, P: Payload> Native<'py, P> {
     /// A reference to keep.
     #[inline(always)]
     pub fn unbind(self) -> NativeRef<P> {
-        NativeRef { object: self.object.unbind(), of: PhantomData }
+        NativeRef {
+            object: self.object.unbind(),
+            of: PhantomData,
+        }
     }
 }
 
@@ -281,12 +317,18 @@ impl<P: Payload> NativeRef<P> {
 
     #[inline(always)]
     pub fn into_bound(self, py: Python<'_>) -> Native<'_, P> {
-        Native { object: self.object.into_bound(py), of: PhantomData }
+        Native {
+            object: self.object.into_bound(py),
+            of: PhantomData,
+        }
     }
 
     #[inline(always)]
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { object: self.object.clone_ref(py), of: PhantomData }
+        Self {
+            object: self.object.clone_ref(py),
+            of: PhantomData,
+        }
     }
 
     pub fn as_py(&self) -> &Py<PyAny> {
@@ -322,7 +364,11 @@ unsafe extern "C" fn traverse<P: Payload>(
     argument: *mut c_void,
 ) -> c_int {
     let class = P::class();
-    let mut visitor = Visitor { visit, argument, outcome: 0 };
+    let mut visitor = Visitor {
+        visit,
+        argument,
+        outcome: 0,
+    };
     // SAFETY: called by the collector on a live instance.  A heap type is owned by its instances.  Slots hold NULL or
     // an object.  Payloads only show what they own and take no references.
     unsafe {
@@ -333,7 +379,12 @@ unsafe extern "C" fn traverse<P: Payload>(
         };
         show(ffi::Py_TYPE(object).cast());
         for offset in class.slots() {
-            show(*object.cast::<u8>().offset(*offset).cast::<*mut ffi::PyObject>());
+            show(
+                *object
+                    .cast::<u8>()
+                    .offset(*offset)
+                    .cast::<*mut ffi::PyObject>(),
+            );
         }
         if P::ATTRIBUTES {
             show((*class.body(object)).dict);

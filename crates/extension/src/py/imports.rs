@@ -41,7 +41,11 @@ impl Imports {
             Ok(py.import(module)?.getattr(name)?.unbind())
         };
         let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
-            Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+            Ok(py
+                .import(module)?
+                .getattr(name)?
+                .cast_into::<PyType>()?
+                .unbind())
         };
         // The names moved in 3.14 when the public function was deprecated.
         let is_coroutine_function = from("asyncio.coroutines", "_iscoroutinefunction")
