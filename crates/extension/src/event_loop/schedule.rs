@@ -74,6 +74,16 @@ pub fn call_soon_threadsafe(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
     if this.debug() {
         check_callback(callback, "call_soon_threadsafe")?;
     }
+    if let Some(class) = &Imports::get(py)?.thread_safe_handle {
+        let arguments = (callback, args.rest(1), slf, context_of(args)?);
+        let handle = class.call1(py, arguments)?;
+        if this.debug() {
+            // The last frame is the handle's own `__init__`.
+            handle.bind(py).getattr("_source_traceback")?.del_item(-1)?;
+        }
+        this.deliver(py, Entry::Locked(handle.clone_ref(py)))?;
+        return Ok(handle);
+    }
     let handle = new_handle(slf, work(args, callback, 1)?)?;
     this.deliver(py, Entry::Handle(handle.clone().unbind()))?;
     Ok(handle.into_any().unbind())

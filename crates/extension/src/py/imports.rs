@@ -9,8 +9,11 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// The objects.
 pub struct Imports {
-    pub task: Py<PyAny>,
-    pub future: Py<PyAny>,
+    /// Where `Task` and `Future` are looked up each time, for programs and tests that put others there.
+    pub tasks: Py<PyDict>,
+    pub futures: Py<PyDict>,
+    /// The handle of `call_soon_threadsafe`, whose `cancel` waits for a callback that runs; since Python 3.14.
+    pub thread_safe_handle: Option<Py<PyAny>>,
     pub transport_socket: Py<PyAny>,
     pub socket: Py<PyAny>,
     pub buffered_protocol: Py<PyType>,
@@ -57,8 +60,9 @@ impl Imports {
             .cast_into::<PyDict>()
             .is_ok_and(|defaults| defaults.contains("debug").unwrap_or(false));
         Ok(Self {
-            task: from("asyncio.tasks", "Task")?,
-            future: from("asyncio.futures", "Future")?,
+            tasks: py.import("asyncio.tasks")?.dict().unbind(),
+            futures: py.import("asyncio.futures")?.dict().unbind(),
+            thread_safe_handle: from("asyncio.events", "_ThreadSafeHandle").ok(),
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
             socket: from("socket", "socket")?,
             buffered_protocol: class("asyncio", "BufferedProtocol")?,

@@ -26,6 +26,7 @@ names! {
     eof_received = "eof_received",
     exception = "exception",
     fileno = "fileno",
+    future_class = "Future",
     get_buffer = "get_buffer",
     handle = "handle",
     is_loop = "loop",
@@ -38,6 +39,7 @@ names! {
     slow_callback_duration = "slow_callback_duration",
     socket = "socket",
     source_traceback = "source_traceback",
+    task_class = "Task",
     time = "time",
     transport = "transport",
 }
