@@ -140,6 +140,9 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
     if family not in (socket.AF_UNSPEC, socket.AF_INET6):
         return None
     plain, _, zone = host.partition("%")
+    if zone and not (address.is_link_local or address.is_multicast):
+        # Only these have zones; what the resolver makes of others is its business.
+        return None
     index = _zone_index(zone) if zone else 0
     if index is None:
         return None

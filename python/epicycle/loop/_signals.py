@@ -88,9 +88,7 @@ class Signals(Part):
         else:
             self._queue_handle(handle)
 
-    def add_signal_handler(
-        self, sig: int, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts
-    ) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts) -> None:
         """Calls `callback(*args)` in the loop whenever the signal arrives.
 
         Raises TypeError for a coroutine function or a signal that is no int, ValueError for an unknown signal,
