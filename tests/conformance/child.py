@@ -59,16 +59,11 @@ class Collector(unittest.TestResult):
         self._watchdog = watchdog
         self._adapter = adapter
         self._waiting = set(ids)
-        self._outcome = ""
-        self._message = ""
-        self._begun = 0.0
-        self._loops = 0
+        self._forget()
 
     def startTest(self, test: unittest.TestCase) -> None:
         self._watchdog.restart()
-        self._outcome = self._message = ""
-        self._begun = time.monotonic()
-        self._loops = self._adapter.loops
+        self._forget()
         self._events.write("start", id=test.id())
 
     def stopTest(self, test: unittest.TestCase) -> None:
@@ -81,7 +76,14 @@ class Collector(unittest.TestResult):
             seconds=round(time.monotonic() - self._begun, 3),
             loops=self._adapter.loops - self._loops,
         )
+        # Some versions skip a class without a word about its tests beginning.
+        self._forget()
         self._watchdog.restart()
+
+    def _forget(self) -> None:
+        self._outcome = self._message = ""
+        self._begun = time.monotonic()
+        self._loops = self._adapter.loops
 
     def _note(self, test: Any, outcome: str, message: str) -> None:
         if not isinstance(test, unittest.TestCase):
