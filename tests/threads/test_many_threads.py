@@ -87,8 +87,13 @@ def test_calls_from_outside_do_not_starve_timers_and_sockets(loop):
     stop = threading.Event()
 
     def storm():
+        caught_up = threading.Event()
         while not stop.is_set():
-            loop.call_soon_threadsafe(int)
+            for _ in range(200):
+                loop.call_soon_threadsafe(int)
+            loop.call_soon_threadsafe(caught_up.set)
+            caught_up.wait(0.01)
+            caught_up.clear()
 
     async def main():
         threads = [parked_thread(storm) for _ in range(2)]
