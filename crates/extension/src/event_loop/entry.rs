@@ -43,11 +43,20 @@ pub enum StreamWork {
 }
 
 impl Entry {
+    /// Gives the entry up unrun.  May run finalisers.
+    pub fn discard(self, py: Python<'_>) {
+        match self {
+            Self::Handle(handle) => handle.release(py),
+            Self::Timer(handle) => handle.release(py),
+            other => drop(other),
+        }
+    }
+
     /// Shows the objects that the entry owns to the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Handle(handle) => visit.call(handle.as_py()),
-            Self::Timer(handle) => visit.call(handle.as_py()),
+            Self::Handle(handle) => handle.traverse(visit),
+            Self::Timer(handle) => handle.traverse(visit),
             Self::Step {
                 callable,
                 argument,

@@ -380,7 +380,11 @@ impl Loop {
                 .collect();
             (turn.ready.drain_all(), turn.timers.drain_all(), sources)
         })?;
-        drop((arrivals, taken));
+        let (ready, timers, sources) = taken;
+        for entry in arrivals.into_iter().chain(ready).chain(timers) {
+            entry.discard(py);
+        }
+        drop(sources);
         Ok(())
     }
 

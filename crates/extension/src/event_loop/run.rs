@@ -115,7 +115,11 @@ fn discard_dead_timers(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let mut dead = Vec::new();
     slf.get()
         .cell
-        .with(py, |core| core.turn.prune(is_dead, &mut dead))
+        .with(py, |core| core.turn.prune(is_dead, &mut dead))?;
+    for entry in dead {
+        entry.discard(py);
+    }
+    Ok(())
 }
 
 /// Moves the timers that are due to the ready queue.
@@ -134,7 +138,9 @@ fn expire(slf: &Bound<'_, Loop>) -> PyResult<()> {
         }
         Ok::<(), PyErr>(())
     })?;
-    drop(dead);
+    for entry in dead {
+        entry.discard(py);
+    }
     moved
 }
 
@@ -165,8 +171,16 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
             argument,
             context,
         } => step(slf, callable, argument, context),
-        Entry::Handle(handle) => handle::call::run(slf, handle.bind(py)),
-        Entry::Timer(handle) => handle::call::run(slf, handle.bind(py)),
+        Entry::Handle(handle) => {
+            let outcome = handle::call::run(slf, handle.bind(py));
+            handle.release(py);
+            outcome
+        }
+        Entry::Timer(handle) => {
+            let outcome = handle::call::run(slf, handle.bind(py));
+            handle.release(py);
+            outcome
+        }
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
         Entry::Locked(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),

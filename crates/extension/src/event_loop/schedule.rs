@@ -10,7 +10,7 @@ use super::entry::Entry;
 use super::{Loop, clock};
 use crate::ffi::context;
 use crate::ffi::fastcall::Args;
-use crate::handle::kinds::{Work, new_handle, new_timer_handle};
+use crate::handle::kinds::{Work, new_queued_handle, new_timer_handle};
 use crate::py::imports::{Imports, TASK_CALLBACKS};
 use crate::py::names;
 
@@ -59,7 +59,7 @@ pub fn call_soon(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAn
         this.cell.with(py, |core| core.push(entry))?;
         return Ok(py.None());
     }
-    let handle = new_handle(slf, work(args, callback, 1)?)?;
+    let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
     let entry = Entry::Handle(handle.clone().unbind());
     this.cell.with(py, |core| core.push(entry))?;
     Ok(handle.into_any().unbind())
@@ -84,7 +84,7 @@ pub fn call_soon_threadsafe(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
         this.deliver(py, Entry::Locked(handle.clone_ref(py)))?;
         return Ok(handle);
     }
-    let handle = new_handle(slf, work(args, callback, 1)?)?;
+    let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
     this.deliver(py, Entry::Handle(handle.clone().unbind()))?;
     Ok(handle.into_any().unbind())
 }
@@ -191,7 +191,9 @@ impl Loop {
         }
         let is_dead = super::run::dead_timer(py)?;
         let swept = self.cell.with(py, |core| core.turn.timers.sweep(is_dead))?;
-        drop(swept);
+        for entry in swept {
+            entry.discard(py);
+        }
         Ok(())
     }
 }

@@ -13,8 +13,10 @@ use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
@@ -204,19 +206,34 @@ impl<P: Payload> Class<P> {
     /// `RuntimeError` before the class is made, `MemoryError`.
     #[inline(always)]
     pub fn instance<'py>(&self, py: Python<'py>, payload: P) -> PyResult<Native<'py, P>> {
+        let made = self.hidden_instance(py, payload)?;
+        // SAFETY: new, so not tracked yet; payload and slots are in order.
+        unsafe { ffi::PyObject_GC_Track(made.as_ptr().cast()) };
+        Ok(made)
+    }
+
+    /// A new instance that the garbage collector does not know of yet; see [`NativeRef::release`].
+    ///
+    /// # Errors
+    /// As `instance`.
+    #[inline(always)]
+    pub fn hidden_instance<'py>(&self, py: Python<'py>, payload: P) -> PyResult<Native<'py, P>> {
         let class = self.pointer();
         if class.is_null() {
             return Err(PyRuntimeError::new_err(
                 "native class used before it was made",
             ));
         }
-        // SAFETY: the allocator zeroes the instance and starts to track it; nothing runs between that and the write
-        // of the payload, so the collector never sees an unwritten one.
+        // SAFETY: the allocator gives `tp_basicsize` bytes behind which nothing of ours lies, with the object's head
+        // written; the rest is zeroed (empty slots, no dict, no weak references), then the payload is written.
         unsafe {
-            let object = ffi::PyType_GenericAlloc(class, 0);
+            let object = ffi::PyObject_GC_New::<ffi::PyObject>(class);
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
+            let head = size_of::<ffi::PyObject>();
+            let size = (*class).tp_basicsize as usize;
+            ptr::write_bytes(object.cast::<u8>().add(head), 0, size - head);
             if size_of::<P>() != 0 {
                 ptr::write(&raw mut (*self.body(object)).payload, payload);
             }
@@ -333,6 +350,44 @@ impl<P: Payload> NativeRef<P> {
 
     pub fn as_py(&self) -> &Py<PyAny> {
         &self.object
+    }
+
+    /// Gives up a reference to an instance that was hidden from the garbage collector.
+    ///
+    /// Most such instances are owned by one queue alone and die with this reference: for them the collector would
+    /// have worked in vain.  One that somebody else holds is shown to it now.
+    #[inline(always)]
+    pub fn release(self, _py: Python<'_>) {
+        let object = self.object.as_ptr();
+        // SAFETY: attached, and the reference is still ours.
+        unsafe {
+            if ffi::Py_REFCNT(object) > 1 && ffi::PyObject_GC_IsTracked(object) == 0 {
+                ffi::PyObject_GC_Track(object.cast());
+            }
+        }
+    }
+
+    /// Shows the instance to the garbage collector, on behalf of the one queue that owns it.
+    ///
+    /// If it is hidden and nobody else holds it, then what it holds is the queue's; if it is hidden and somebody else
+    /// holds it, nothing is shown, and what hangs on it stays alive.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let object = self.object.as_ptr();
+        // SAFETY: the collector runs; the object is alive; slots hold NULL or a reference, and a `Py` is a pointer.
+        unsafe {
+            if ffi::PyObject_GC_IsTracked(object) != 0 {
+                return visit.call(&self.object);
+            }
+            if ffi::Py_REFCNT(object) == 1 {
+                for offset in P::class().slots() {
+                    let slot = object.cast::<u8>().offset(*offset);
+                    if !(*slot.cast::<*mut ffi::PyObject>()).is_null() {
+                        visit.call(&*slot.cast::<Py<PyAny>>())?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -200,7 +200,6 @@ pub struct Work {
 ///
 /// # Errors
 /// `MemoryError`, and what collecting the debug traceback raises.
-#[inline(always)]
 pub fn new_handle<'py>(owner: &Bound<'py, Loop>, work: Work) -> PyResult<Native<'py, Handle>> {
     let py = owner.py();
     let handle = HANDLE.instance(py, Handle)?;
@@ -208,7 +207,22 @@ pub fn new_handle<'py>(owner: &Bound<'py, Loop>, work: Work) -> PyResult<Native<
     Ok(handle)
 }
 
-/// A new `TimerHandle`, to be entered among the timers.
+/// A new `Handle` that goes into the ready queue, and is hidden from the garbage collector as long as it is there.
+///
+/// # Errors
+/// As `new_handle`.
+#[inline(always)]
+pub fn new_queued_handle<'py>(
+    owner: &Bound<'py, Loop>,
+    work: Work,
+) -> PyResult<Native<'py, Handle>> {
+    let py = owner.py();
+    let handle = HANDLE.hidden_instance(py, Handle)?;
+    Handle::slots(py)?.fill(&handle, owner, work)?;
+    Ok(handle)
+}
+
+/// A new `TimerHandle`, to be entered among the timers, and hidden from the garbage collector while it is there.
 ///
 /// # Errors
 /// As `new_handle`.
@@ -219,7 +233,7 @@ pub fn new_timer_handle<'py>(
     when: Py<PyAny>,
 ) -> PyResult<Native<'py, TimerHandle>> {
     let py = owner.py();
-    let handle = TIMER_HANDLE.instance(py, TimerHandle)?;
+    let handle = TIMER_HANDLE.hidden_instance(py, TimerHandle)?;
     TimerHandle::slots(py)?.fill(&handle, owner, work)?;
     let extra = timer_slots(py)?;
     extra.when.set(&handle, when);
