@@ -15,8 +15,6 @@ from epicycle.loop import EventLoop
 
 FACTORIES = {"asyncio": asyncio.SelectorEventLoop, "epicycle": EventLoop}
 
-NATIVE = not issubclass(EventLoop, asyncio.SelectorEventLoop)
-
 # A script run in another process starts with one of these lines and calls `new_loop()`.
 PRELUDES = {
     "asyncio": "from asyncio import SelectorEventLoop as new_loop\n",

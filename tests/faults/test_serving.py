@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from toolkit import NATIVE, Recorder, accepted, finish, run_bounded, serving, until
+from toolkit import Recorder, accepted, finish, run_bounded, serving, until
 
 
 async def ended(address):
@@ -24,7 +24,7 @@ async def ended(address):
 @pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
 def test_a_factory_that_raises_loses_its_client_alone(loop, loop_name, errors, debug):
     # Outside debug mode asyncio tells nobody; Epicycle always tells.
-    told = debug or (loop_name == "epicycle" and NATIVE)
+    told = debug or loop_name == "epicycle"
     loop.set_debug(debug)
     fails = [True]
     made = []
