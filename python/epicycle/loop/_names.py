@@ -146,4 +146,6 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
     index = _zone_index(zone) if zone else 0
     if index is None:
         return None
-    return [(socket.AF_INET6, kind, protocol, "", (plain, port, 0, index))]
+    # Written the way the system writes it.
+    written = socket.inet_ntop(socket.AF_INET6, ipaddress.IPv6Address(plain).packed)
+    return [(socket.AF_INET6, kind, protocol, "", (written, port, 0, index))]

@@ -1,7 +1,6 @@
 //! call_soon, call_later, call_at, call_soon_threadsafe.
 
 use epicycle_reactor::kernel::Wake;
-use epicycle_reactor::time::Nanos;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
@@ -128,7 +127,7 @@ fn at(
         this.check_thread()?;
         check_callback(callback, "call_at")?;
     }
-    let deadline = Nanos::from_secs_f64(when.extract()?);
+    let deadline = clock::on_time_line(when.extract()?);
     let handle = new_timer_handle(slf, work(args, callback, 2)?, when.clone().unbind())?;
     let entry = Entry::Timer(handle.clone().unbind());
     this.cell
