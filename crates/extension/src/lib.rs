@@ -28,6 +28,7 @@ fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
 #[pymodule]
 fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     handle::kinds::make_classes(module)?;
+    handle::locked::make_class(module)?;
     transport::make_class(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;

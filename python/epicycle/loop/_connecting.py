@@ -166,6 +166,16 @@ class Connecting(Part):
                     sock.close()
             mine = failures = None  # type: ignore[assignment]
 
+    def _belongs_to_transport(self, sock: socket.socket) -> bool:
+        try:
+            self._ensure_fd_no_transport(sock)
+        except RuntimeError:
+            return True
+        except ValueError:
+            # Closed already.
+            return False
+        return False
+
     async def _connect_transport(
         self,
         sock: socket.socket,
@@ -195,8 +205,9 @@ class Connecting(Part):
             else:
                 transport = self._make_socket_transport(sock, protocol, waiter)
         except BaseException:
-            # Without a transport nobody else would close it.
-            sock.close()
+            # Without a transport nobody else would close it; with one it is somebody else's connection.
+            if not self._belongs_to_transport(sock):
+                sock.close()
             raise
         try:
             await waiter

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use epicycle_reactor::interest::Readiness;
 
 use crate::ffi::class::NativeRef;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::{Handle, LockedHandle, TimerHandle};
 use crate::net::Listener;
 use crate::transport::StreamTransport;
 
@@ -23,8 +23,10 @@ pub enum Entry {
         argument: Option<Py<PyAny>>,
         context: Py<PyAny>,
     },
-    /// A handle that locks while it runs (`call_soon_threadsafe` of Python 3.14 and later).
-    Locked(Py<PyAny>),
+    /// A callback of `call_soon_threadsafe`, from Python 3.14 on.
+    Locked(NativeRef<LockedHandle>),
+    /// A handle of another make, queued again.
+    Foreign(Py<PyAny>),
     /// A byte stream has something to do.
     Stream(NativeRef<StreamTransport>, StreamWork),
     /// A listening socket has connections waiting.
@@ -48,6 +50,7 @@ impl Entry {
         match self {
             Self::Handle(handle) => handle.release(py),
             Self::Timer(handle) => handle.release(py),
+            Self::Locked(handle) => handle.release(py),
             other => drop(other),
         }
     }
@@ -66,7 +69,8 @@ impl Entry {
                 visit.call(argument)?;
                 visit.call(context)
             }
-            Self::Locked(handle) => visit.call(handle),
+            Self::Locked(handle) => handle.traverse(visit),
+            Self::Foreign(handle) => visit.call(handle),
             Self::Stream(transport, _) => visit.call(transport.as_py()),
             Self::Accept(listener) => visit.call(listener),
         }

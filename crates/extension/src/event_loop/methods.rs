@@ -243,7 +243,7 @@ impl Loop {
     fn _queue_handle(&self, handle: &Bound<'_, PyAny>) -> PyResult<()> {
         let entry = match Native::<Handle>::cast(handle) {
             Some(handle) => Entry::Handle(handle.clone().unbind()),
-            None => Entry::Locked(handle.clone().unbind()),
+            None => Entry::Foreign(handle.clone().unbind()),
         };
         self.deliver(handle.py(), entry)
     }

@@ -181,9 +181,14 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
             handle.release(py);
             outcome
         }
+        Entry::Locked(handle) => {
+            let outcome = handle::locked::run(slf, handle.bind(py));
+            handle.release(py);
+            outcome
+        }
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
-        Entry::Locked(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
+        Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
 }
 
@@ -234,7 +239,8 @@ fn dispatch_watched(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
     let handle = match &entry {
         Entry::Handle(handle) => handle.as_py().clone_ref(py),
         Entry::Timer(handle) => handle.as_py().clone_ref(py),
-        Entry::Locked(handle) => handle.clone_ref(py),
+        Entry::Locked(handle) => handle.as_py().clone_ref(py),
+        Entry::Foreign(handle) => handle.clone_ref(py),
         Entry::Stream(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Step { callable, .. } => callable.clone_ref(py),
         Entry::Accept(listener) => listener.clone_ref(py).into_any(),

@@ -10,6 +10,7 @@ use super::{Loop, clock};
 use crate::ffi::context;
 use crate::ffi::fastcall::Args;
 use crate::handle::kinds::{Work, new_queued_handle, new_timer_handle};
+use crate::handle::locked::{IN_USE, new_locked_handle};
 use crate::py::imports::{Imports, TASK_CALLBACKS};
 use crate::py::names;
 
@@ -73,15 +74,10 @@ pub fn call_soon_threadsafe(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
     if this.debug() {
         check_callback(callback, "call_soon_threadsafe")?;
     }
-    if let Some(class) = &Imports::get(py)?.thread_safe_handle {
-        let arguments = (callback, args.rest(1), slf, context_of(args)?);
-        let handle = class.call1(py, arguments)?;
-        if this.debug() {
-            // The last frame is the handle's own `__init__`.
-            handle.bind(py).getattr("_source_traceback")?.del_item(-1)?;
-        }
-        this.deliver(py, Entry::Locked(handle.clone_ref(py)))?;
-        return Ok(handle);
+    if IN_USE {
+        let handle = new_locked_handle(slf, work(args, callback, 1)?)?;
+        this.deliver(py, Entry::Locked(handle.clone().unbind()))?;
+        return Ok(handle.into_any().unbind());
     }
     let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
     this.deliver(py, Entry::Handle(handle.clone().unbind()))?;

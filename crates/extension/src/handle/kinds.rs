@@ -85,7 +85,8 @@ impl Scheduled for TimerHandle {
     }
 }
 
-fn base<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+/// One of asyncio's classes of handles.
+pub(super) fn base<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
     Ok(py
         .import("asyncio.events")?
         .getattr(name)?
@@ -93,7 +94,7 @@ fn base<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
 }
 
 impl<P: Payload> Slots<P> {
-    fn find(base: &Bound<'_, PyType>) -> PyResult<Self> {
+    pub(super) fn find(base: &Bound<'_, PyType>) -> PyResult<Self> {
         Ok(Self {
             callback: Member::find(base, "_callback")?,
             args: Member::find(base, "_args")?,
@@ -128,6 +129,11 @@ impl<P: Payload> Slots<P> {
         ))
     }
 
+    /// The loop that the handle belongs to.
+    pub fn owner<'py>(&self, handle: &Native<'py, P>) -> Option<Bound<'py, PyAny>> {
+        self.owner.get(handle)
+    }
+
     /// Where the handle was made, in debug mode.
     pub fn traceback<'py>(&self, handle: &Native<'py, P>) -> Option<Bound<'py, PyAny>> {
         self.traceback
@@ -135,8 +141,14 @@ impl<P: Payload> Slots<P> {
             .filter(|traceback| !traceback.is_none())
     }
 
+    /// Fills the slots of a new handle.
     #[inline(always)]
-    fn fill(&self, handle: &Native<'_, P>, owner: &Bound<'_, Loop>, work: Work) -> PyResult<()> {
+    pub(super) fn fill(
+        &self,
+        handle: &Native<'_, P>,
+        owner: &Bound<'_, Loop>,
+        work: Work,
+    ) -> PyResult<()> {
         let py = handle.py();
         self.callback.set(handle, work.callback);
         self.args.set(handle, work.args.into_any());
@@ -158,7 +170,7 @@ impl<P: Payload> Slots<P> {
     }
 
     /// `Handle.cancel`: forgets callback and arguments; in debug mode keeps how the handle looked.
-    fn cancel(&self, handle: &Native<'_, P>) -> PyResult<()> {
+    pub(super) fn cancel(&self, handle: &Native<'_, P>) -> PyResult<()> {
         let py = handle.py();
         self.cancelled
             .set(handle, PyBool::new(py, true).to_owned().into_any().unbind());
@@ -185,7 +197,6 @@ fn source_traceback(py: Python<'_>) -> PyResult<Py<PyAny>> {
     let imports = Imports::get(py)?;
     let frame = imports.get_frame.bind(py).call1((0,))?;
     let stack = imports.extract_stack.bind(py).call1((frame,))?;
-    // Frames of our own Python layer say nothing to the user.
     Ok(stack.cast_into::<PyList>()?.into_any().unbind())
 }
 

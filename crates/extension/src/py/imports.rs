@@ -12,8 +12,6 @@ pub struct Imports {
     /// Where `Task` and `Future` are looked up each time, for programs and tests that put others there.
     pub tasks: Py<PyDict>,
     pub futures: Py<PyDict>,
-    /// The handle of `call_soon_threadsafe`, whose `cancel` waits for a callback that runs; since Python 3.14.
-    pub thread_safe_handle: Option<Py<PyAny>>,
     pub transport_socket: Py<PyAny>,
     pub socket: Py<PyAny>,
     pub buffered_protocol: Py<PyType>,
@@ -62,7 +60,6 @@ impl Imports {
         Ok(Self {
             tasks: py.import("asyncio.tasks")?.dict().unbind(),
             futures: py.import("asyncio.futures")?.dict().unbind(),
-            thread_safe_handle: from("asyncio.events", "_ThreadSafeHandle").ok(),
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
             socket: from("socket", "socket")?,
             buffered_protocol: class("asyncio", "BufferedProtocol")?,
