@@ -25,7 +25,8 @@ fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
     py::imports::TASK_CALLBACKS.learn(step, wakeup);
 }
 
-#[pymodule]
+// Written for free-threaded builds too, but nobody has run it on one: there, importing it turns the GIL on.
+#[pymodule(gil_used = true)]
 fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     handle::kinds::make_classes(module)?;
     handle::locked::make_class(module)?;
