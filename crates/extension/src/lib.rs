@@ -28,6 +28,7 @@ fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
 // Written for free-threaded builds too, but nobody has run it on one: there, importing it turns the GIL on.
 #[pymodule(gil_used = true)]
 fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ffi::interpreter::only_main(module.py())?;
     handle::kinds::make_classes(module)?;
     handle::locked::make_class(module)?;
     transport::make_class(module)?;
