@@ -17,6 +17,8 @@ pub struct Imports {
     pub buffered_protocol: Py<PyType>,
     pub strerror: Py<PyAny>,
     pub logger: Py<PyAny>,
+    /// `warnings.warn`, which can no longer be imported when the interpreter goes down.
+    pub warn: Py<PyAny>,
     pub extract_stack: Py<PyAny>,
     pub get_frame: Py<PyAny>,
     pub format_callback_source: Py<PyAny>,
@@ -65,6 +67,7 @@ impl Imports {
             buffered_protocol: class("asyncio", "BufferedProtocol")?,
             strerror: from("os", "strerror")?,
             logger: from("asyncio.log", "logger")?,
+            warn: from("warnings", "warn")?,
             extract_stack: from("asyncio.format_helpers", "extract_stack")?,
             get_frame: from("sys", "_getframe")?,
             format_callback_source,

@@ -165,8 +165,9 @@ pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
         let options = PyDict::new(py);
         options.set_item("source", slf.as_any())?;
         let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?
-            .call_method("warn", (message, category), Some(&options))
+        Imports::get(py)?
+            .warn
+            .call(py, (message, category), Some(&options))
             .map(drop)
     });
     if let Err(error) = warned {
