@@ -162,7 +162,7 @@ def test_every_outcome_is_told_apart(runner: Runner) -> None:
         "test_simple.NoSetUp.test_second": "error",
     }
     assert done.status == 1
-    assert done.last_line == "2 passed, 5 failed, 1 skipped"
+    assert done.last_line == "conformance: 2 passed, 5 failed, 1 skipped"
     assert "one is not two" in done.results["test_simple.Simple.test_fails"]["message"]
     assert "no room" in done.results["test_simple.NoSetUp.test_second"]["message"]
     assert "(number=1)" in done.results["test_simple.Simple.test_fails_in_a_subtest"]["message"]
@@ -188,7 +188,7 @@ def test_a_hanging_test_is_named_and_the_others_go_on(runner: Runner) -> None:
         ("test_hanging.Hanging.test_e_after", "passed"),
     ]
     assert "in test_b_hangs" in done.results["test_hanging.Hanging.test_b_hangs"]["message"]
-    assert done.last_line == "3 passed, 2 failed, 0 skipped"
+    assert done.last_line == "conformance: 3 passed, 2 failed, 0 skipped"
 
 
 def test_a_module_that_takes_too_long_is_cut_off(runner: Runner) -> None:
@@ -196,7 +196,7 @@ def test_a_module_that_takes_too_long_is_cut_off(runner: Runner) -> None:
     done = runner.run("--module-limit=1")
     assert done.outcomes["test_hanging.Hanging.test_b_hangs"] == "timeout"
     assert "not reached" in done.results["test_hanging.Hanging.test_e_after"]["message"]
-    assert done.last_line == "1 passed, 4 failed, 0 skipped"
+    assert done.last_line == "conformance: 1 passed, 4 failed, 0 skipped"
 
 
 def test_a_crash_is_laid_at_the_door_of_its_test(runner: Runner) -> None:
@@ -205,7 +205,7 @@ def test_a_crash_is_laid_at_the_door_of_its_test(runner: Runner) -> None:
     assert "SIGSEGV" in done.results["test_crashing.Crashing.test_a_crashes"]["message"]
     assert "status 7" in done.results["test_crashing.Crashing.test_b_exits"]["message"]
     assert done.outcomes["test_crashing.Crashing.test_c_after"] == "passed"
-    assert done.last_line == "1 passed, 2 failed, 0 skipped"
+    assert done.last_line == "conformance: 1 passed, 2 failed, 0 skipped"
 
 
 def test_a_crash_at_the_end_of_the_process_is_a_failure(runner: Runner) -> None:
@@ -242,7 +242,7 @@ def test_listed_tests_do_not_count(runner: Runner) -> None:
     runner.list.write_text(private("test_simple.Simple.test_f*", "*.test_raises", "test_simple.NoSetUp.*"))
     done = runner.run(loop="made_loop:Loop")
     assert done.status == 0
-    assert done.last_line == "2 passed, 0 failed, 1 skipped"
+    assert done.last_line == "conformance: 2 passed, 0 failed, 1 skipped"
     assert "Excluded, private" in done.text
     assert done.whole["totals"]["private"] == 5
 
@@ -258,7 +258,7 @@ def test_a_loop_under_test_takes_the_place_of_the_standard_one(runner: Runner) -
 def test_the_standard_loop_is_run_without_the_list(runner: Runner) -> None:
     runner.module("test_simple", MODULE)
     runner.list.write_text(private("test_simple.*"))
-    assert runner.run().last_line == "2 passed, 5 failed, 1 skipped"
+    assert runner.run().last_line == "conformance: 2 passed, 5 failed, 1 skipped"
 
 
 def test_an_entry_that_is_not_to_be_run_is_not_run(runner: Runner) -> None:
@@ -307,9 +307,9 @@ def test_a_failure_of_the_standard_loop_too_is_skipped(runner: Runner) -> None:
     )
     runner.loop(LOOP)
     done = runner.run(loop="made_loop:Loop")
-    assert done.last_line == "0 passed, 1 failed, 1 skipped"
+    assert done.last_line == "conformance: 0 passed, 1 failed, 1 skipped"
     assert "the standard loop fails them here too" in done.text
-    assert runner.run("--no-baseline", loop="made_loop:Loop").last_line == "0 passed, 2 failed, 0 skipped"
+    assert runner.run("--no-baseline", loop="made_loop:Loop").last_line == "conformance: 0 passed, 2 failed, 0 skipped"
 
 
 class TestStale:

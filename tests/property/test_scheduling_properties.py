@@ -1,6 +1,7 @@
 """What holds for any callbacks, timers and cancellations."""
 
 import ipaddress
+import os
 import socket
 
 import pytest
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 # Hypothesis says so of its own generator, on the versions of Python that collect in another way.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like .register_random.")
 
-quick = settings(deadline=None, max_examples=50, database=None, derandomize=True)
+# The same cases every time; `make fuzz` asks for many more, and for others each time.
+quick = settings(
+    deadline=None,
+    max_examples=int(os.environ.get("FUZZ_CASES", "50")),
+    database=None,
+    derandomize="FUZZ_CASES" not in os.environ,
+)
 delays = st.floats(min_value=-10, max_value=0.004, allow_nan=False, allow_subnormal=False)
 
 

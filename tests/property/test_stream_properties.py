@@ -1,6 +1,7 @@
 """What holds for any sequence of writes, however they are cut, paused and read."""
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 # Hypothesis says so of its own generator, on the versions of Python that collect in another way.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like .register_random.")
 
-quick = settings(deadline=None, max_examples=30, database=None, derandomize=True)
+# The same cases every time; `make fuzz` asks for many more, and for others each time.
+quick = settings(
+    deadline=None,
+    max_examples=int(os.environ.get("FUZZ_CASES", "30")),
+    database=None,
+    derandomize="FUZZ_CASES" not in os.environ,
+)
 
 pieces = st.one_of(
     st.binary(max_size=40),
