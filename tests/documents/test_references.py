@@ -10,7 +10,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # As the documents write them: `tests/loop/test_fork.py::test_name` or `crates/reactor/tests/turn.rs::name`.
 TEST = re.compile(r"`((?:tests|crates)/[\w/.-]+\.(?:py|rs))::(\w+)`")
 SOURCE = re.compile(r"`((?:python|crates|tests|tools|benches|examples|docs)/[\w/.-]+\.\w+)`")
+# Notes for those who edit.
+HIDDEN = re.compile(r"<!--.*?-->", re.DOTALL)
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def read(path):
+    return HIDDEN.sub("", path.read_text(encoding="utf-8"))
 
 
 def documents():
@@ -19,7 +25,7 @@ def documents():
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
 def test_what_is_named_is_there(document):
-    text = document.read_text(encoding="utf-8")
+    text = read(document)
     missing = []
     for path, name in TEST.findall(text):
         source = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).is_file() else ""
@@ -31,7 +37,7 @@ def test_what_is_named_is_there(document):
 
 def test_every_difference_and_every_invariant_has_its_test():
     for name in ("DIFFERENCES.md", "SAFETY.md"):
-        sections = re.split(r"^### ", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+        sections = re.split(r"^### ", read(ROOT / name), flags=re.MULTILINE)[1:]
         assert sections, name
         without = [section.splitlines()[0] for section in sections if not TEST.search(section)]
         assert without == [], name
@@ -52,14 +58,12 @@ def test_the_list_of_unsafe_code_is_the_code():
         if any(counts):
             found[str(path.relative_to(ROOT))] = counts
     row = re.compile(r"^\| `(crates/[\w/.-]+)` \| (\d+) \| (\d+) \| (\d+) \|", re.MULTILINE)
-    listed = {
-        path: (int(b), int(i), int(f)) for path, b, i, f in row.findall((ROOT / "SAFETY.md").read_text())
-    }
+    listed = {path: (int(b), int(i), int(f)) for path, b, i, f in row.findall(read(ROOT / "SAFETY.md"))}
     assert listed == found
 
 
 def test_the_readmes_say_the_same():
-    one, other = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    one, other = (read(ROOT / name) for name in ("README.md", "README.zh-CN.md"))
 
     def skeleton(text):
         blocks = [body for info, body in FENCE.findall(text) if info.startswith("python")]
