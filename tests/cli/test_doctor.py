@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import resource
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -77,3 +78,13 @@ def test_active_install_is_noticed(python):
         "print(doctor.facts()['install() is active'])"
     )
     assert python("-c", code).stdout == "True\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "epicycle", "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as told:
+        assert told.stdout is not None and told.stderr is not None
+        told.stdout.close()
+        assert told.stderr.read() == b""
+        assert told.wait(60) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import asyncio.base_events
+import gc
 import sys
 import threading
 
@@ -319,3 +320,11 @@ def test_asyncio_runs_on_the_loop(loop_factory):
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         assert runner.run(main()) is loop_factory
         assert runner.get_loop().is_running() is False
+
+
+@pytest.mark.epicycle_only
+@pytest.mark.filterwarnings("error")
+def test_a_loop_that_was_never_made_goes_without_a_word(loop_factory):
+    with pytest.raises(TypeError):
+        loop_factory(None)
+    gc.collect()

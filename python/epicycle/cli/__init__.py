@@ -5,6 +5,7 @@ Only what a program needs is imported before it runs, so that its own imports st
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,13 +27,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"epicycle: {error}", file=sys.stderr)
         print(f"Try '{error.try_}' for more.", file=sys.stderr)
         return 2
-    if isinstance(command, usage.Say):
-        print(command.text())
-        return 0
-    if isinstance(command, usage.Doctor):
-        from . import doctor
-
-        return doctor.main(as_json=command.as_json)
+    if isinstance(command, usage.Say | usage.Doctor):
+        return _tell(command)
     from . import program
 
     return program.run(command)
+
+
+def _tell(command: usage.Say | usage.Doctor) -> int:
+    """Print what was asked for; a reader who has seen enough (``| head``) is no error."""
+    try:
+        if isinstance(command, usage.Say):
+            print(command.text())
+            status = 0
+        else:
+            from . import doctor
+
+            status = doctor.main(as_json=command.as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end, into a pipe that nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status

@@ -59,10 +59,10 @@ class EventLoop(
     """
 
     def __init__(self) -> None:
-        # First what `close` needs, should the rest fail.
         self._start_executors()
         self._start_signals()
         self._start_running()
         _probe.teach()
         _forking.keep(self)
         self._follow_time(type(self).time is not _epicycle.Loop.time)
+        self._is_made = True

@@ -26,6 +26,8 @@ class Running(Part):
     slow_callback_duration: float
     """Seconds; in debug mode, a callback that takes this long is logged."""
 
+    _is_made = False
+
     def _start_running(self) -> None:
         self.slow_callback_duration = 0.1
         self._current_handle: Any = None
@@ -115,7 +117,10 @@ class Running(Part):
         self._close_executors()
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        if not self.is_closed():
+        if not self._is_made:
+            # Its `__init__` never ran to the end: there is nothing in it that anyone could have used.
+            self._close()
+        elif not self.is_closed():
             _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
                 self.close()
