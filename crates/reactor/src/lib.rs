@@ -19,6 +19,7 @@
 //! | [`inbox`] | items from other threads, and the flag that says whether the loop has to be woken |
 //! | [`net`] | addresses and the options of a listening socket |
 //! | [`stream`] | pure decisions of a byte stream: queue, flow control, closing |
+//! | [`datagram`] | pure decisions of a datagram endpoint: queue, batches |
 //! | [`counters`] | what the loop counts about itself |
 //! | `sync` | atomics and locks: those of std, or of loom under `--cfg loom` |
 //!
@@ -27,6 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod counters;
+pub mod datagram;
 pub mod inbox;
 pub mod interest;
 pub mod kernel;
@@ -41,6 +43,7 @@ pub mod token;
 pub mod turn;
 
 pub use counters::Counters;
+pub use datagram::{Batch, DatagramQueue};
 pub use inbox::{Inbox, Remote};
 pub use interest::{Interest, Readiness};
 pub use kernel::scripted::ScriptedKernel;

@@ -118,6 +118,13 @@ pub trait Kernel: Send {
     /// Sends what fits of several pieces, at most [`MAX_IOVECS`] of them.
     fn send_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Receives one datagram: its length and its sender, where the sender has an address. What does not fit into
+    /// `buf` is lost, as the system has it; a length of 0 is an empty datagram, not an end.
+    fn recv_from(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<(usize, Option<Address>)>;
+
+    /// Sends one datagram, whole or not at all. On a connected socket, [`Kernel::send`] does.
+    fn send_to(&mut self, fd: RawFd, data: &[u8], to: &Address) -> io::Result<usize>;
+
     /// Takes a connection: non-blocking, not inherited by child processes.
     fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)>;
 

@@ -68,6 +68,8 @@ struct Socket {
     incoming: VecDeque<Incoming>,
     sends: VecDeque<SendResult>,
     sent: Vec<u8>,
+    datagrams: VecDeque<Result<(Vec<u8>, Option<Address>), i32>>,
+    sent_to: Vec<(Vec<u8>, Address)>,
     accepts: VecDeque<Result<OwnedFd, i32>>,
     shut: bool,
     nodelay: bool,
@@ -194,6 +196,27 @@ impl ScriptedKernel {
     /// `EBADF`.
     pub fn script_send(&self, fd: RawFd, result: SendResult) -> io::Result<()> {
         self.socket_state(fd, |socket| socket.sends.push_back(result))
+    }
+
+    /// What the next `recv_from` gives: a datagram and its sender, or an error number. Without a script there is
+    /// nothing to receive.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn script_datagram(
+        &self,
+        fd: RawFd,
+        result: Result<(Vec<u8>, Option<Address>), i32>,
+    ) -> io::Result<()> {
+        self.socket_state(fd, |socket| socket.datagrams.push_back(result))
+    }
+
+    /// What was sent to an address so far, a datagram each. A `send_to` goes as [`Self::script_send`] says.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn sent_to(&self, fd: RawFd) -> io::Result<Vec<(Vec<u8>, Address)>> {
+        self.socket_state(fd, |socket| socket.sent_to.clone())
     }
 
     /// What the next `accept` gives: a socket, or an error number.
@@ -428,6 +451,27 @@ impl Kernel for ScriptedKernel {
             .flat_map(|piece| piece.iter().copied())
             .collect();
         self.send(fd, &data)
+    }
+
+    fn recv_from(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<(usize, Option<Address>)> {
+        match self.socket_state(fd, |socket| socket.datagrams.pop_front())? {
+            None => Err(io::ErrorKind::WouldBlock.into()),
+            Some(Err(number)) => Err(error(number)),
+            Some(Ok((data, from))) => {
+                let length = data.len().min(buf.len());
+                buf[..length].copy_from_slice(&data[..length]);
+                Ok((length, from))
+            }
+        }
+    }
+
+    fn send_to(&mut self, fd: RawFd, data: &[u8], to: &Address) -> io::Result<usize> {
+        // A datagram goes whole: a script that takes less is for streams.
+        self.take_send(fd, data.len())?;
+        self.socket_state(fd, |socket| {
+            socket.sent_to.push((data.to_vec(), to.clone()))
+        })?;
+        Ok(data.len())
     }
 
     fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)> {

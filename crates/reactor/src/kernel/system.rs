@@ -459,6 +459,18 @@ impl Kernel for SystemKernel {
         )?)
     }
 
+    #[inline]
+    fn recv_from(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<(usize, Option<Address>)> {
+        let (_, length, from) = net::recvfrom(borrow(fd)?, buf, RecvFlags::DONTWAIT)?;
+        Ok((length, from.map(|from| to_address(Some(from)))))
+    }
+
+    #[inline]
+    fn send_to(&mut self, fd: RawFd, data: &[u8], to: &Address) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(net::sendto(borrow(fd)?, data, flags, &from_address(to)?)?)
+    }
+
     fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (accepted, address) = net::acceptfrom_with(borrow(fd)?, flags)?;
