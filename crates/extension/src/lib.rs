@@ -1,12 +1,14 @@
 //! The Python extension module `epicycle._epicycle`: the event loop for CPython.
 //!
-//! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `net/`
-//! (where they come from).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
+//! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections),
+//! `datagram/` (endpoints of datagrams), `net/` (where connections come from).  `py/` is what is known of Python's side;
+//! `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
 
 use pyo3::prelude::*;
 
+mod datagram;
 mod event_loop;
 mod facts;
 #[expect(
@@ -32,6 +34,7 @@ fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     handle::kinds::make_classes(module)?;
     handle::locked::make_class(module)?;
     transport::make_class(module)?;
+    datagram::make_class(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;

@@ -15,6 +15,8 @@ coroutines are coroutine functions to `inspect`:
 - `_sockets.py`    sock_recv and its kin
 - `_connecting.py` create_connection
 - `_serving.py`    create_server, `Server`
+- `_datagrams.py`  create_datagram_endpoint, sock_recvfrom and its kin
+- `_unix.py`       create_unix_connection, create_unix_server, connect_accepted_socket
 - `_pending.py`    what does not exist yet, and says so
 - `_forking.py`    what becomes of loops in a child made by fork()
 - `_probe.py`      how the native half gets to know asyncio's C Task
@@ -27,6 +29,7 @@ import asyncio
 from epicycle import _epicycle
 from epicycle.loop import _forking, _probe
 from epicycle.loop._connecting import Connecting
+from epicycle.loop._datagrams import Datagrams
 from epicycle.loop._executors import Executors
 from epicycle.loop._names import Names
 from epicycle.loop._pending import Pending
@@ -35,6 +38,7 @@ from epicycle.loop._running import Running
 from epicycle.loop._serving import Server, Serving
 from epicycle.loop._signals import Signals
 from epicycle.loop._sockets import Sockets
+from epicycle.loop._unix import UnixSockets
 
 __all__ = ["EventLoop", "Server"]
 
@@ -48,6 +52,8 @@ class EventLoop(
     Sockets,
     Connecting,
     Serving,
+    Datagrams,
+    UnixSockets,
     Pending,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,

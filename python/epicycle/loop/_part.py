@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from epicycle import _epicycle
 
 if TYPE_CHECKING:
+    import socket
+
     from epicycle.loop._names import AddressInfo
 
     class Part(_epicycle.Loop):
@@ -23,6 +25,19 @@ if TYPE_CHECKING:
         async def _resolve(
             self, address: tuple[Any, ...], *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
         ) -> list[AddressInfo]: ...
+        def _check_socket(self, sock: socket.socket) -> None: ...
+        async def _readable(self, sock: socket.socket, attempt: Callable[[], Any]) -> Any: ...
+        async def _writable(self, sock: socket.socket, attempt: Callable[[], Any]) -> Any: ...
+        async def _connect_transport(
+            self,
+            sock: socket.socket,
+            protocol_factory: Callable[[], Any],
+            ssl: Any,
+            server_hostname: str | None,
+            server_side: bool = False,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+        ) -> tuple[Any, Any]: ...
         def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> Any: ...
         def _over_tls(
             self,

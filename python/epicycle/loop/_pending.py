@@ -14,7 +14,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 class Pending(Part):
-    """TLS, UDP, Unix sockets, pipes, subprocesses, sendfile."""
+    """TLS, pipes, subprocesses, sendfile."""
 
     def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse("TLS (ssl=)")
@@ -33,22 +33,6 @@ class Pending(Part):
     async def start_tls(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""
         _refuse("start_tls")
-
-    async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("create_unix_server")
-
-    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("create_unix_connection")
-
-    async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("connect_accepted_socket")
-
-    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("create_datagram_endpoint")
 
     async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""
@@ -73,15 +57,3 @@ class Pending(Part):
     async def sock_sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""
         _refuse("sock_sendfile")
-
-    async def sock_recvfrom(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("sock_recvfrom")
-
-    async def sock_recvfrom_into(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("sock_recvfrom_into")
-
-    async def sock_sendto(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("sock_sendto")

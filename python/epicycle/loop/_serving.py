@@ -47,6 +47,8 @@ class Server(asyncio.Server):
         self._waiters: list[asyncio.Future[None]] | None = []
         self._serving = False
         self._forever: asyncio.Future[None] | None = None
+        # Path and inode of a Unix socket's file that is to go when the server closes.
+        self._socket_file: tuple[str | bytes, int] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
@@ -112,11 +114,26 @@ class Server(asyncio.Server):
         self._listeners.clear()
         for sock in sockets:
             sock.close()
+        self._remove_socket_file()
         self._serving = False
         if self._forever is not None and not self._forever.done():
             self._forever.cancel()
             self._forever = None
         self._tell_if_over()
+
+    def _remove_socket_file(self) -> None:
+        """Removes the file of our Unix socket, unless somebody has put another one in its place."""
+        file, self._socket_file = self._socket_file, None
+        if file is None:
+            return
+        path, inode = file
+        try:
+            if os.stat(path).st_ino == inode:
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.error("Unable to clean up listening UNIX socket %r: %r", path, error)
 
     def close_clients(self) -> None:
         """Closes every connection, after what is queued has been sent."""

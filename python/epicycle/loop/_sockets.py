@@ -37,6 +37,18 @@ class Sockets(Part):
         done.add_done_callback(functools.partial(self._stop_reading, fd, handle))
         return await done
 
+    async def _writable(self, sock: socket.socket, attempt: Any) -> Any:
+        """The same for sending."""
+        try:
+            return attempt()
+        except (BlockingIOError, InterruptedError):
+            pass
+        done = self.create_future()
+        fd = sock.fileno()
+        handle = self._add_writer(fd, self._try_again, done, attempt)
+        done.add_done_callback(functools.partial(self._stop_writing, fd, handle))
+        return await done
+
     def _try_again(self, done: asyncio.Future[Any], attempt: Any) -> None:
         if done.done():
             return

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use epicycle_reactor::interest::Readiness;
 
+use crate::datagram::DatagramTransport;
 use crate::ffi::class::NativeRef;
 use crate::handle::{Handle, LockedHandle, TimerHandle};
 use crate::net::Listener;
@@ -29,11 +30,13 @@ pub enum Entry {
     Foreign(Py<PyAny>),
     /// A byte stream has something to do.
     Stream(NativeRef<StreamTransport>, StreamWork),
+    /// A datagram endpoint has something to do.
+    Datagram(NativeRef<DatagramTransport>, StreamWork),
     /// A listening socket has connections waiting.
     Accept(Py<Listener>),
 }
 
-/// What a byte stream has to do.
+/// What a byte stream or a datagram endpoint has to do.
 #[derive(Clone, Copy)]
 pub enum StreamWork {
     /// Tell the protocol of the connection and start to read.
@@ -72,6 +75,7 @@ impl Entry {
             Self::Locked(handle) => handle.traverse(visit),
             Self::Foreign(handle) => visit.call(handle),
             Self::Stream(transport, _) => visit.call(transport.as_py()),
+            Self::Datagram(transport, _) => visit.call(transport.as_py()),
             Self::Accept(listener) => visit.call(listener),
         }
     }
@@ -86,6 +90,8 @@ pub enum Source {
     },
     /// A transport.
     Stream(NativeRef<StreamTransport>),
+    /// A datagram endpoint.
+    Datagram(NativeRef<DatagramTransport>),
     /// A listening socket.
     Listener(Py<Listener>),
 }
@@ -99,6 +105,7 @@ impl Source {
                 visit.call(writer.as_ref().map(NativeRef::as_py))
             }
             Self::Stream(transport) => visit.call(transport.as_py()),
+            Self::Datagram(transport) => visit.call(transport.as_py()),
             Self::Listener(listener) => visit.call(listener),
         }
     }

@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::core::{Core, LoopKernel};
 use super::entry::Entry;
 use super::{clock, readers, run, schedule, tasks};
+use crate::datagram;
 use crate::ffi::cell::LoopCell;
 use crate::ffi::class::Native;
 use crate::ffi::context;
@@ -289,6 +290,30 @@ impl Loop {
             extra,
         };
         Ok(transport::open(slf, origin)?.into_any().unbind())
+    }
+
+    /// The transport of a datagram socket, which it owns from here on.  `address`: where everything is sent to.
+    #[pyo3(signature = (sock, protocol, address=None, waiter=None, extra=None))]
+    fn _make_datagram_transport(
+        slf: &Bound<'_, Self>,
+        sock: Bound<'_, PyAny>,
+        protocol: Py<PyAny>,
+        address: Option<Py<PyAny>>,
+        waiter: Option<Py<PyAny>>,
+        extra: Option<Py<PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        slf.get().check_open()?;
+        let fd = readers::descriptor(&sock)?;
+        readers::ensure_not_used(slf, fd, &sock)?;
+        let origin = datagram::Origin {
+            socket: sock,
+            fd,
+            protocol,
+            address,
+            waiter,
+            extra,
+        };
+        Ok(datagram::open(slf, origin)?.into_any().unbind())
     }
 
     /// Forgets everything that is queued and gives the kernel its descriptors back.

@@ -208,6 +208,7 @@ pub fn ensure_not_used(slf: &Bound<'_, Loop>, fd: i32, file: &Bound<'_, PyAny>) 
         let registry = &core.turn.registry;
         match registry.get(registry.token_of(fd)?)? {
             Source::Stream(transport) => Some(("transport", transport.as_py().clone_ref(py))),
+            Source::Datagram(transport) => Some(("transport", transport.as_py().clone_ref(py))),
             Source::Listener(listener) => {
                 Some(("server socket", listener.clone_ref(py).into_any()))
             }

@@ -8,6 +8,7 @@ use pyo3::types::PyTuple;
 use super::core::Core;
 use super::entry::{Entry, Source, StreamWork};
 use super::{Loop, clock, report};
+use crate::datagram;
 use crate::ffi::class::{Native, NativeRef};
 use crate::ffi::{call, context};
 use crate::handle::kinds::{Work, new_handle, unschedule};
@@ -88,6 +89,12 @@ fn awaken(py: Python<'_>, source: &Source, readiness: Readiness, mut push: impl 
         }
         Source::Stream(transport) => {
             push(Entry::Stream(
+                transport.clone_ref(py),
+                StreamWork::Ready(readiness),
+            ));
+        }
+        Source::Datagram(transport) => {
+            push(Entry::Datagram(
                 transport.clone_ref(py),
                 StreamWork::Ready(readiness),
             ));
@@ -187,6 +194,7 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
             outcome
         }
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
+        Entry::Datagram(transport, work) => datagram::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
         Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
@@ -242,6 +250,7 @@ fn dispatch_watched(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
         Entry::Locked(handle) => handle.as_py().clone_ref(py),
         Entry::Foreign(handle) => handle.clone_ref(py),
         Entry::Stream(transport, _) => NativeRef::as_py(transport).clone_ref(py),
+        Entry::Datagram(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Step { callable, .. } => callable.clone_ref(py),
         Entry::Accept(listener) => listener.clone_ref(py).into_any(),
     }

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 
 use epicycle_reactor::kernel::{Kernel, MAX_IOVECS};
-use epicycle_reactor::stream::WriteVerdict;
+use epicycle_reactor::stream::{Flow, LimitError, WriteVerdict};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView};
@@ -37,14 +37,14 @@ fn would_block(error: &io::Error) -> bool {
 }
 
 /// Data to write: `bytes` are kept, everything else is copied as far as the kernel does not take it at once.
-enum Data<'a, 'py> {
+pub(crate) enum Data<'a, 'py> {
     Bytes(&'a Bound<'py, PyBytes>),
     Other(View),
 }
 
 impl<'a, 'py> Data<'a, 'py> {
     #[inline(always)]
-    fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+    pub(crate) fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self::Bytes(bytes));
         }
@@ -58,14 +58,14 @@ impl<'a, 'py> Data<'a, 'py> {
     }
 
     #[inline(always)]
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes.as_bytes(),
             Self::Other(view) => view.bytes(),
         }
     }
 
-    fn rest(&self, start: usize) -> Chunk {
+    pub(crate) fn rest(&self, start: usize) -> Chunk {
         match self {
             Self::Bytes(bytes) => Chunk::from_bytes(bytes, start),
             Self::Other(view) => Chunk::Owned(view.bytes()[start..].into()),
@@ -338,34 +338,61 @@ pub(super) fn set_write_buffer_limits(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let py = slf.py();
-    let [high, low] = args.bind(&["high", "low"], 0)?;
-    let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
-        value
-            .filter(|value| !value.is_none())
-            .map(|value| value.extract())
-            .transpose()
-    };
-    let (high, low) = (mark(high)?, mark(low)?);
-    let negative = |mark: Option<i64>| mark.is_some_and(|mark| mark < 0);
-    if negative(high) || negative(low) {
-        let high = high
-            .or(low.map(|low| low.saturating_mul(4)))
-            .unwrap_or(65_536);
-        let low = low.unwrap_or(high.div_euclid(4));
-        return Err(PyValueError::new_err(format!(
-            "high ({high}) must be >= low ({low}) must be >= 0"
-        )));
-    }
-    let size = |mark: Option<i64>| mark.map(|mark| mark as usize);
+    let marks = Marks::of(args)?;
     let pause = slf.state.with(py, |state| {
-        state.flow.set_limits(size(high), size(low))?;
+        marks.set(&mut state.flow)?;
         Ok(state.flow.after_growth(state.queue.len_bytes()))
     })?;
-    let pause = pause.map_err(|error: epicycle_reactor::stream::LimitError| {
-        PyValueError::new_err(error.to_string())
-    })?;
+    let pause = pause.map_err(Marks::refused)?;
     if pause {
         pause_writing(slf)?;
     }
     Ok(py.None())
+}
+
+/// What `set_write_buffer_limits(high=None, low=None)` was given.
+pub(crate) struct Marks {
+    high: Option<usize>,
+    low: Option<usize>,
+}
+
+impl Marks {
+    /// # Errors
+    /// `TypeError` for what is no number, `ValueError` for a negative one.
+    pub(crate) fn of(args: &Args<'_, '_>) -> PyResult<Self> {
+        let [high, low] = args.bind(&["high", "low"], 0)?;
+        let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
+            value
+                .filter(|value| !value.is_none())
+                .map(|value| value.extract())
+                .transpose()
+        };
+        let (high, low) = (mark(high)?, mark(low)?);
+        let negative = |mark: Option<i64>| mark.is_some_and(|mark| mark < 0);
+        if negative(high) || negative(low) {
+            let high = high
+                .or(low.map(|low| low.saturating_mul(4)))
+                .unwrap_or(65_536);
+            let low = low.unwrap_or(high.div_euclid(4));
+            return Err(PyValueError::new_err(format!(
+                "high ({high}) must be >= low ({low}) must be >= 0"
+            )));
+        }
+        let size = |mark: Option<i64>| mark.map(|mark| mark as usize);
+        Ok(Self {
+            high: size(high),
+            low: size(low),
+        })
+    }
+
+    /// # Errors
+    /// The low mark is above the high one.
+    pub(crate) fn set(&self, flow: &mut Flow) -> Result<(), LimitError> {
+        flow.set_limits(self.high, self.low)
+    }
+
+    /// The `ValueError` of asyncio.
+    pub(crate) fn refused(error: LimitError) -> PyErr {
+        PyValueError::new_err(error.to_string())
+    }
 }
