@@ -29,9 +29,15 @@ STANDARD_CLOCK = frozenset(
 IGNORES_PATCHED_TIME = frozenset({"uvloop"})
 # Modules of the loop that do what the standard loop's module does with the names that tests mock in it.
 COUNTERPARTS = {
-    "asyncio.base_events": ("epicycle.loop._connecting", "epicycle.loop._serving"),
-    "asyncio.unix_events": ("epicycle.loop._signals",),
+    "asyncio.base_events": (
+        "epicycle.loop._connecting",
+        "epicycle.loop._datagrams",
+        "epicycle.loop._serving",
+    ),
+    "asyncio.unix_events": ("epicycle.loop._signals", "epicycle.loop._unix"),
 }
+# What a counterpart needs for itself: its wake-up descriptor is not what a test mocks sockets for.
+KEPT = frozenset({("epicycle.loop._signals", "socket")})
 
 
 def resolve(name: str) -> type[asyncio.AbstractEventLoop] | None:
@@ -278,7 +284,7 @@ class Seam(types.ModuleType):
             self._mock_logger(value)
             return
         for module in self._counterparts:
-            if vars(module).get(name) is before:
+            if vars(module).get(name) is before and (module.__name__, name) not in KEPT:
                 setattr(module, name, value)
 
     @staticmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import socket
 import stat
@@ -188,20 +187,20 @@ class Datagrams(Part):
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
         """Receives a datagram of up to `bufsize` bytes, and its sender."""
         self._check_socket(sock)
-        received: tuple[bytes, Any] = await self._readable(sock, functools.partial(sock.recvfrom, bufsize))
+        received: tuple[bytes, Any] = await self._readable(sock, lambda: sock.recvfrom(bufsize))
         return received
 
     async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
         """Receives a datagram into `buf`, at most `nbytes` if given; the number of bytes, and the sender."""
         self._check_socket(sock)
-        receive = functools.partial(sock.recvfrom_into, buf, nbytes or len(buf))
-        received: tuple[int, Any] = await self._readable(sock, receive)
+        most = nbytes or len(buf)
+        received: tuple[int, Any] = await self._readable(sock, lambda: sock.recvfrom_into(buf, most))
         return received
 
     async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
         """Sends a datagram to `address`; the number of bytes."""
         self._check_socket(sock)
-        sent: int = await self._writable(sock, functools.partial(sock.sendto, data, address))
+        sent: int = await self._writable(sock, lambda: sock.sendto(data, address))
         return sent
 
 

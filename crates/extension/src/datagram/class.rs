@@ -22,7 +22,7 @@ use crate::ffi::context;
 use crate::ffi::fastcall::{Args, method};
 use crate::net::address::Family;
 use crate::py::imports::Imports;
-use crate::py::{errors, names};
+use crate::py::{errors, names, properties};
 
 /// What each queued datagram counts for beside its contents, in bytes; Python 3.13 began to count it.
 const HEADER: usize = if cfg!(Py_3_13) { 8 } else { 0 };
@@ -361,9 +361,17 @@ pub(super) fn begin(slf: &Native<'_, DatagramTransport>) -> PyResult<()> {
 /// What CPython raises for a base that cannot be derived from.
 pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // asyncio's own are both, though they write nothing but datagrams.
+    let transports = py.import("asyncio.transports")?;
+    let bases = (
+        transports.getattr("Transport")?,
+        transports.getattr("DatagramTransport")?,
+    );
+    let slots = PyDict::new(py);
+    slots.set_item("__slots__", ())?;
     let base = py
-        .import("asyncio.transports")?
-        .getattr("DatagramTransport")?
+        .get_type::<PyType>()
+        .call1(("DatagramTransport", bases, slots))?
         .cast_into::<PyType>()?;
     let table = vec![
         method(
@@ -427,6 +435,7 @@ pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
             get_extra_info,
             c"A fact about the endpoint: 'socket', 'sockname', 'peername'.",
         ),
+        method(c"_sock", get_sock, c"The socket; None once closed."),
     ];
     let class = CLASS.make(
         c"epicycle.DatagramTransport",
@@ -435,6 +444,7 @@ pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
         table,
     )?;
     class.setattr("max_size", RECEIVE_BUFFER)?;
+    properties::make(&class, &["_sock"])?;
     module.add("DatagramTransport", class)
 }
 
@@ -456,6 +466,16 @@ fn set_protocol(slf: &Native<'_, DatagramTransport>, args: &Args<'_, '_>) -> PyR
         .with(py, |state| state.protocol.replace(protocol))?;
     drop(before);
     Ok(py.None())
+}
+
+/// `transport._sock`, which programs reach for where asyncio has it.
+fn get_sock(slf: &Native<'_, DatagramTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let py = slf.py();
+    let socket = slf.state.with(py, |state| {
+        state.socket.as_ref().map(|socket| socket.clone_ref(py))
+    })?;
+    Ok(socket.unwrap_or_else(|| py.None()))
 }
 
 /// `transport.get_extra_info(name, default=None)`
