@@ -17,6 +17,7 @@ coroutines are coroutine functions to `inspect`:
 - `_serving.py`    create_server, `Server`
 - `_datagrams.py`  create_datagram_endpoint, sock_recvfrom and its kin
 - `_unix.py`       create_unix_connection, create_unix_server, connect_accepted_socket
+- `_sendfile.py`   sendfile and sock_sendfile
 - `_pending.py`    what does not exist yet, and says so
 - `_forking.py`    what becomes of loops in a child made by fork()
 - `_probe.py`      how the native half gets to know asyncio's C Task
@@ -35,6 +36,7 @@ from epicycle.loop._names import Names
 from epicycle.loop._pending import Pending
 from epicycle.loop._reporting import Reporting
 from epicycle.loop._running import Running
+from epicycle.loop._sendfile import SendingFiles
 from epicycle.loop._serving import Server, Serving
 from epicycle.loop._signals import Signals
 from epicycle.loop._sockets import Sockets
@@ -54,6 +56,7 @@ class EventLoop(
     Serving,
     Datagrams,
     UnixSockets,
+    SendingFiles,
     Pending,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,

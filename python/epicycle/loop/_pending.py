@@ -14,7 +14,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 class Pending(Part):
-    """TLS, pipes, subprocesses, sendfile."""
+    """TLS, pipes, subprocesses."""
 
     def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse("TLS (ssl=)")
@@ -49,11 +49,3 @@ class Pending(Part):
     async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""
         _refuse("subprocess_shell")
-
-    async def sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("sendfile")
-
-    async def sock_sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("sock_sendfile")

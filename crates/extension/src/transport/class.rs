@@ -12,6 +12,7 @@ use epicycle_reactor::token::Token;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyType};
 
+use super::sendfile::{self, Sendfile};
 use super::socket::Endpoint;
 use super::{ending, info, read, write};
 use crate::event_loop::core::Core;
@@ -22,7 +23,7 @@ use crate::ffi::cell::LoopCell;
 use crate::ffi::class::{Class, Native, Payload, Repr, Visitor};
 use crate::ffi::context;
 use crate::ffi::fastcall::{Args, method};
-use crate::py::{errors, names};
+use crate::py::{errors, names, properties};
 
 /// A connection: an `asyncio.Transport`, native.
 pub struct StreamTransport {
@@ -52,6 +53,7 @@ pub(super) struct State {
     pub error: Option<Py<PyAny>>,
     /// Further facts for `get_extra_info`, as a dict.
     pub extra: Option<Py<PyDict>>,
+    pub sendfile: Option<Sendfile>,
 }
 
 static CLASS: Class<StreamTransport> = Class::unmade();
@@ -76,6 +78,7 @@ impl Payload for StreamTransport {
             visit.option(state.waiter.as_ref());
             visit.option(state.error.as_ref());
             visit.option(state.extra.as_ref());
+            visit.option(state.sendfile.as_ref().map(|sending| &sending.waiter));
         });
     }
 
@@ -87,6 +90,7 @@ impl Payload for StreamTransport {
                 state.waiter.take(),
                 state.error.take(),
                 state.extra.take(),
+                state.sendfile.take(),
             )
         });
         drop(taken);
@@ -133,6 +137,7 @@ pub fn open<'py>(
         waiter: origin.waiter,
         error: None,
         extra: origin.extra,
+        sendfile: None,
     };
     let transport = CLASS.instance(
         py,
@@ -169,7 +174,8 @@ impl State {
         if self.watching {
             interest = interest.with(Interest::READ);
         }
-        if !self.queue.is_empty() && !self.life.is_losing() {
+        let waits = !self.queue.is_empty() || self.sendfile.as_ref().is_some_and(|it| it.room);
+        if waits && !self.life.is_losing() {
             interest = interest.with(Interest::WRITE);
         }
         interest
@@ -401,6 +407,26 @@ pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
             c"A fact about the connection: 'socket', 'sockname', 'peername'.",
         ),
         method(c"get_loop", get_loop, c"The event loop of the connection."),
+        method(
+            c"_protocol_paused",
+            write::is_protocol_paused,
+            c"Whether the protocol has been told to pause writing.",
+        ),
+        method(
+            c"_make_empty_waiter",
+            sendfile::make_empty_waiter,
+            c"A future of an empty write queue; nothing can be written from now on.",
+        ),
+        method(
+            c"_make_room_waiter",
+            sendfile::make_room_waiter,
+            c"A future of room in the socket, while nothing can be written.",
+        ),
+        method(
+            c"_reset_empty_waiter",
+            sendfile::reset_empty_waiter,
+            c"Undoes _make_empty_waiter().",
+        ),
     ];
     let class = CLASS.make(
         c"epicycle.StreamTransport",
@@ -408,6 +434,10 @@ pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
         &base,
         table,
     )?;
+    // asyncio's names for what `sendfile` asks of a transport.
+    let modes = py.import("asyncio.constants")?.getattr("_SendfileMode")?;
+    class.setattr("_sendfile_compatible", modes.getattr("TRY_NATIVE")?)?;
+    properties::make(&class, &["_protocol_paused"])?;
     module.add("StreamTransport", class)
 }
 

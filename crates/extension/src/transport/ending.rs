@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 
 use super::class::StreamTransport;
+use super::sendfile;
 use super::socket::Endpoint;
 use crate::event_loop::entry::{Entry, StreamWork};
 use crate::event_loop::report;
@@ -104,6 +105,7 @@ pub(super) fn lose(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     StreamTransport::unwatch(slf)?;
     let queued = slf.state.with(py, |state| state.queue.clear())?;
     drop(queued);
+    sendfile::give_up(slf)?;
     let owner = slf.owner.get();
     owner.check_open()?;
     let entry = Entry::Stream(slf.clone().unbind(), StreamWork::End);

@@ -10,6 +10,7 @@
 //! - `read.rs`   the descriptor is readable
 //! - `write.rs`  writing, queueing, flow control
 //! - `ending.rs` closing, aborting, failing, the last callback
+//! - `sendfile.rs` what `loop.sendfile` asks of a connection
 //! - `info.rs`   get_extra_info and repr
 //! - `socket.rs` who owns the descriptor
 
@@ -17,6 +18,7 @@ mod class;
 mod ending;
 mod info;
 mod read;
+mod sendfile;
 mod socket;
 mod write;
 

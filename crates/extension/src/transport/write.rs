@@ -6,10 +6,10 @@ use epicycle_reactor::kernel::{Kernel, MAX_IOVECS};
 use epicycle_reactor::stream::{Flow, LimitError, WriteVerdict};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyMemoryView};
 
 use super::class::{State, StreamTransport};
-use super::ending;
+use super::{ending, sendfile};
 use crate::event_loop::report;
 use crate::ffi::buffer::{Chunk, View};
 use crate::ffi::call;
@@ -84,11 +84,7 @@ pub(super) fn write(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> P
         }
     };
     let data = Data::of(object)?;
-    write_all(
-        slf,
-        std::slice::from_ref(&data),
-        "Cannot call write() after write_eof()",
-    )?;
+    write_all(slf, std::slice::from_ref(&data), "write")?;
     Ok(py.None())
 }
 
@@ -104,7 +100,7 @@ pub(super) fn writelines(
         .try_iter()?
         .collect::<PyResult<Vec<_>>>()?;
     let data = objects.iter().map(Data::of).collect::<PyResult<Vec<_>>>()?;
-    write_all(slf, &data, "Cannot call writelines() after write_eof()")?;
+    write_all(slf, &data, "writelines")?;
     Ok(py.None())
 }
 
@@ -112,13 +108,16 @@ pub(super) fn writelines(
 fn write_all(
     slf: &Native<'_, StreamTransport>,
     data: &[Data<'_, '_>],
-    after_eof: &'static str,
+    method: &'static str,
 ) -> PyResult<()> {
     let py = slf.py();
     let empty = data.iter().all(|item| item.bytes().is_empty());
     let written = slf.state.with(py, |state| {
         if state.life.eof_written() {
-            return Err(PyRuntimeError::new_err(after_eof));
+            return Err(after_eof(method));
+        }
+        if state.sendfile.is_some() {
+            return Err(during_sendfile(method));
         }
         if empty {
             return Ok(Ok(Written::Done));
@@ -129,7 +128,7 @@ fn write_all(
                 core.turn.counters.bytes_out += written.1 as u64;
                 written.0
             }),
-            WriteVerdict::AfterEof => return Err(PyRuntimeError::new_err(after_eof)),
+            WriteVerdict::AfterEof => return Err(after_eof(method)),
             WriteVerdict::Discard { warn } => return Ok(Err(warn)),
         }
         .map(Ok)
@@ -152,6 +151,18 @@ fn write_all(
                 .map(drop)
         }
     }
+}
+
+#[cold]
+fn after_eof(method: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("Cannot call {method}() after write_eof()"))
+}
+
+#[cold]
+fn during_sendfile(method: &str) -> PyErr {
+    // Before 3.12, writelines() was write() of everything joined.
+    let method = if cfg!(Py_3_12) { method } else { "write" };
+    PyRuntimeError::new_err(format!("unable to {method}; sendfile is in progress"))
 }
 
 /// Sends what the kernel takes, queues the rest.  Says also how many bytes were sent.
@@ -211,6 +222,11 @@ fn send_or_queue(
 /// The kernel has room again.
 pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     let py = slf.py();
+    if slf.state.with(py, |state| {
+        state.sendfile.as_ref().is_some_and(|sending| sending.room)
+    })? {
+        return sendfile::go_on(slf);
+    }
     let mut finished = Vec::new();
     let outcome = slf.state.with(py, |state| {
         if state.queue.is_empty() || state.life.is_losing() {
@@ -250,10 +266,21 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     match drained {
         Some(action) => {
             StreamTransport::update_interest(slf)?;
+            sendfile::go_on(slf)?;
             StreamTransport::carry_out(slf, action)
         }
         None => Ok(()),
     }
+}
+
+/// `transport._protocol_paused`
+pub(super) fn is_protocol_paused(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let paused = slf.state.with(slf.py(), |state| state.flow.is_paused())?;
+    Ok(PyBool::new(slf.py(), paused).to_owned().into_any().unbind())
 }
 
 /// Tells the protocol to pause, in the context of whoever writes, which may be the connection's own.
