@@ -8,6 +8,7 @@ import errno
 import functools
 import os
 import socket
+import stat
 import sys
 from asyncio import constants, exceptions
 from collections.abc import Awaitable, Callable
@@ -179,10 +180,13 @@ async def _pump(
     Raises SendfileNotAvailableError when it will not do so for this file or this socket.
     """
     try:
-        size = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
     except (AttributeError, OSError):
         # Also what `io` raises for a file that has no descriptor.
-        raise exceptions.SendfileNotAvailableError("not a regular file") from None
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        raise exceptions.SendfileNotAvailableError("not a regular file")
+    size = status.st_size
     if not (count or size):
         return 0
     sent = 0
