@@ -105,7 +105,7 @@ mod tests {
     fn every_datagram_counts_for_its_overhead_once() {
         let mut queue = DatagramQueue::new(8);
         for data in ["", "ab"] {
-            queue.push(data, ());
+            queue.push(data, 'x');
         }
         assert_eq!(queue.size(), 18);
         let item = queue.pop().unwrap();

@@ -31,6 +31,9 @@ pub enum Incoming {
     Error(i32),
 }
 
+/// A datagram, and its sender if that has an address.
+pub type Datagram = (Vec<u8>, Option<Address>);
+
 /// How a `send` goes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum SendResult {
@@ -68,7 +71,7 @@ struct Socket {
     incoming: VecDeque<Incoming>,
     sends: VecDeque<SendResult>,
     sent: Vec<u8>,
-    datagrams: VecDeque<Result<(Vec<u8>, Option<Address>), i32>>,
+    datagrams: VecDeque<Result<Datagram, i32>>,
     sent_to: Vec<(Vec<u8>, Address)>,
     accepts: VecDeque<Result<OwnedFd, i32>>,
     shut: bool,
@@ -203,11 +206,7 @@ impl ScriptedKernel {
     ///
     /// # Errors
     /// `EBADF`.
-    pub fn script_datagram(
-        &self,
-        fd: RawFd,
-        result: Result<(Vec<u8>, Option<Address>), i32>,
-    ) -> io::Result<()> {
+    pub fn script_datagram(&self, fd: RawFd, result: Result<Datagram, i32>) -> io::Result<()> {
         self.socket_state(fd, |socket| socket.datagrams.push_back(result))
     }
 
