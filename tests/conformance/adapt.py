@@ -34,7 +34,11 @@ COUNTERPARTS = {
         "epicycle.loop._datagrams",
         "epicycle.loop._serving",
     ),
-    "asyncio.unix_events": ("epicycle.loop._signals", "epicycle.loop._unix"),
+    "asyncio.unix_events": (
+        "epicycle.loop._sendfile",
+        "epicycle.loop._signals",
+        "epicycle.loop._unix",
+    ),
 }
 # What a counterpart needs for itself: its wake-up descriptor is not what a test mocks sockets for.
 KEPT = frozenset({("epicycle.loop._signals", "socket")})

@@ -179,6 +179,8 @@ async def _pump(
 
     Raises SendfileNotAvailableError when it will not do so for this file or this socket.
     """
+    if not hasattr(os, "sendfile"):
+        raise exceptions.SendfileNotAvailableError("os.sendfile() is not available")
     try:
         status = os.fstat(file.fileno())
     except (AttributeError, OSError):

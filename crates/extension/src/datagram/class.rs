@@ -337,10 +337,10 @@ pub(super) fn begin(slf: &Native<'_, DatagramTransport>) -> PyResult<()> {
             protocol.call_method1(name, (slf.as_any(),)).map(drop)
         });
     }
-    if slf.state.with(py, |state| state.life.is_reading())? {
-        if let Err(error) = DatagramTransport::carry_out(slf, Action::StartReading) {
-            ending::fail(slf, error, "Fatal error: the endpoint cannot be watched.")?;
-        }
+    if slf.state.with(py, |state| state.life.is_reading())?
+        && let Err(error) = DatagramTransport::carry_out(slf, Action::StartReading)
+    {
+        ending::fail(slf, error, "Fatal error: the endpoint cannot be watched.")?;
     }
     let waiter = slf.state.with(py, |state| state.waiter.take())?;
     if let Some(waiter) = waiter {
