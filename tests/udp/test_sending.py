@@ -440,6 +440,25 @@ def test_a_flood_does_not_keep_others_from_running(loop):
     assert finish(loop, main()) >= 2000 / 50
 
 
+@pytest.mark.epicycle_only
+def test_a_flood_is_received_some_datagrams_a_turn(loop):
+    async def main():
+        most = 0
+        with plain() as peer:
+            async with endpoint(local_addr=("127.0.0.1", 0)) as (transport, protocol):
+                for _ in range(20):
+                    for _ in range(100):
+                        peer.sendto(b"flood", transport.get_extra_info("sockname"))
+                    wanted = len(protocol.received) + 100
+                    while len(protocol.received) < wanted:
+                        before = len(protocol.received)
+                        await asyncio.sleep(0)
+                        most = max(most, len(protocol.received) - before)
+        return most
+
+    assert 1 < finish(loop, main()) <= 32
+
+
 def test_callbacks_run_in_the_context_of_the_making(loop):
     import contextvars
 
