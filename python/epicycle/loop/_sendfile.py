@@ -18,7 +18,7 @@ from epicycle.loop._part import Part
 from epicycle.loop._sockets import refuse_ssl
 
 # Newer versions put the file's position where the sending ended even if nothing was sent.
-_ALWAYS_SEEKS = sys.version_info >= (3, 15)
+_ALWAYS_SEEKS = sys.version_info >= (3, 14)
 # The most that one call may be asked for: the kernel's own limit is near, and 32-bit systems need one.
 _LARGEST_BLOCK = sys.maxsize // 2 + 1
 
