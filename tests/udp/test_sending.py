@@ -365,20 +365,49 @@ def test_sends_after_close_are_dropped_and_at_last_told_of(loop, caplog):
     assert {record.getMessage() for record in caplog.records} == {"socket.send() raised exception."}
 
 
+def test_without_a_fixed_address_it_sends_until_the_socket_is_closed(loop):
+    async def main():
+        with plain() as peer:
+            async with endpoint(family=socket.AF_INET) as (transport, _):
+                transport.close()
+                transport.sendto(b"just in time", peer.getsockname())
+                return peer.recv(100)
+
+    assert finish(loop, main()) == b"just in time"
+
+
 @pytest.mark.epicycle_only
-def test_sends_after_close_are_dropped_without_a_fixed_address_too(loop):
+def test_sends_after_the_end_are_dropped_without_a_fixed_address_too(loop, errors):
     async def main():
         with plain() as peer:
             async with endpoint(family=socket.AF_INET) as (transport, protocol):
                 transport.close()
-                transport.sendto(b"too late", peer.getsockname())
                 await until(lambda: protocol.is_lost)
-                transport.sendto(b"later still", peer.getsockname())
+                transport.sendto(b"too late", peer.getsockname())
                 peer.setblocking(False)
                 with pytest.raises(BlockingIOError):
                     peer.recv(100)
 
     finish(loop, main())
+    assert errors == []
+
+
+@pytest.mark.epicycle_only
+def test_what_finds_no_room_after_close_is_dropped(loop, tmp_path):
+    path = str(tmp_path / "socket")
+
+    async def main():
+        with crowded(path) as drain:
+            mine = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            mine.connect(path)
+            async with endpoint(sock=mine) as (transport, protocol):
+                transport.close()
+                transport.sendto(b"too late")
+                assert transport.get_write_buffer_size() == 0
+                await until(lambda: protocol.is_lost)
+                return drain(), protocol.calls
+
+    assert finish(loop, main()) == ([], ["made", "lost"])
 
 
 def test_reading_can_be_paused(loop):

@@ -47,9 +47,15 @@ pub(super) fn sendto(
         return Ok(py.None());
     }
     destination::check(slf, given)?;
-    let (verdict, waits) = slf
-        .state
-        .with(py, |state| (state.life.write(), !state.queue.is_empty()))?;
+    let (verdict, waits) = slf.state.with(py, |state| {
+        // As in asyncio, an endpoint that says with each datagram where it goes sends until its socket is closed.
+        let verdict = if slf.fixed.is_none() && !state.life.is_lost() {
+            WriteVerdict::Accept
+        } else {
+            state.life.write()
+        };
+        (verdict, !state.queue.is_empty())
+    })?;
     if let WriteVerdict::Discard { warn } = verdict {
         if warn {
             let logger = Imports::get(py)?.logger.bind(py);
@@ -75,6 +81,10 @@ pub(super) fn sendto(
                 return Ok(py.None());
             }
         }
+    }
+    if slf.state.with(py, |state| state.life.is_losing())? {
+        // Nobody will wait for room any more.
+        return Ok(py.None());
     }
     let pause = slf.state.with(py, |state| {
         state.queue.push(data.rest(0), to);
