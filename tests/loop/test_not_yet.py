@@ -19,10 +19,6 @@ CALLS = {
     "create_datagram_endpoint": lambda loop, sock: loop.create_datagram_endpoint(
         asyncio.Protocol, ("127.0.0.1", 0)
     ),
-    "connect_read_pipe": lambda loop, sock: loop.connect_read_pipe(asyncio.Protocol, io.BytesIO()),
-    "connect_write_pipe": lambda loop, sock: loop.connect_write_pipe(asyncio.Protocol, io.BytesIO()),
-    "subprocess_exec": lambda loop, sock: loop.subprocess_exec(asyncio.SubprocessProtocol, "true"),
-    "subprocess_shell": lambda loop, sock: loop.subprocess_shell(asyncio.SubprocessProtocol, "true"),
     "sock_sendfile": lambda loop, sock: loop.sock_sendfile(sock, io.BytesIO(b"x")),
     "sock_recvfrom": lambda loop, sock: loop.sock_recvfrom(sock, 1),
     "sock_recvfrom_into": lambda loop, sock: loop.sock_recvfrom_into(sock, bytearray(1)),

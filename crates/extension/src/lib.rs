@@ -1,7 +1,7 @@
 //! The Python extension module `epicycle._epicycle`: the event loop for CPython.
 //!
 //! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `net/`
-//! (where they come from).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
+//! (where they come from), `pipe/` (pipes and terminals).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod facts;
 mod ffi;
 mod handle;
 mod net;
+mod pipe;
 mod py;
 mod transport;
 
@@ -26,6 +27,7 @@ fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
 fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     handle::kinds::make_classes(module)?;
     transport::make_class(module)?;
+    pipe::make_classes(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;

@@ -15,6 +15,8 @@ coroutines are coroutine functions to `inspect`:
 - `_sockets.py`    sock_recv and its kin
 - `_connecting.py` create_connection
 - `_serving.py`    create_server, `Server`
+- `_pipes.py`      connect_read_pipe, connect_write_pipe
+- `_processes.py`  subprocess_exec, subprocess_shell, `ProcessTransport`
 - `_pending.py`    what does not exist yet, and says so
 - `_forking.py`    what becomes of loops in a child made by fork()
 - `_probe.py`      how the native half gets to know asyncio's C Task
@@ -30,6 +32,8 @@ from epicycle.loop._connecting import Connecting
 from epicycle.loop._executors import Executors
 from epicycle.loop._names import Names
 from epicycle.loop._pending import Pending
+from epicycle.loop._pipes import Pipes
+from epicycle.loop._processes import Processes
 from epicycle.loop._reporting import Reporting
 from epicycle.loop._running import Running
 from epicycle.loop._serving import Server, Serving
@@ -48,6 +52,8 @@ class EventLoop(
     Sockets,
     Connecting,
     Serving,
+    Pipes,
+    Processes,
     Pending,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,
@@ -64,4 +70,5 @@ class EventLoop(
         self._start_running()
         self._start_executors()
         self._start_signals()
+        self._start_processes()
         self._follow_time(type(self).time is not _epicycle.Loop.time)

@@ -13,7 +13,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 class Pending(_epicycle.Loop):
-    """TLS, UDP, Unix sockets, pipes, subprocesses, sendfile."""
+    """TLS, UDP, Unix sockets, sendfile."""
 
     def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse("TLS (ssl=)")
@@ -48,22 +48,6 @@ class Pending(_epicycle.Loop):
     async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""
         _refuse("create_datagram_endpoint")
-
-    async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("connect_read_pipe")
-
-    async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("connect_write_pipe")
-
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("subprocess_exec")
-
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("subprocess_shell")
 
     async def sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""

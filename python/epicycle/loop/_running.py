@@ -120,6 +120,7 @@ class Running(_epicycle.Loop):
         if self.get_debug():
             logger.debug("Close %r", self)
         self._close_signals()
+        self._close_processes()
         self._close()
         self._close_executors()
 

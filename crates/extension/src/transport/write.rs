@@ -312,12 +312,11 @@ pub(super) fn get_write_buffer_limits(
     Ok(limits.into_pyobject(slf.py())?.into_any().unbind())
 }
 
-/// `transport.set_write_buffer_limits(high=None, low=None)`
-pub(super) fn set_write_buffer_limits(
-    slf: &Native<'_, StreamTransport>,
-    args: &Args<'_, '_>,
-) -> PyResult<Py<PyAny>> {
-    let py = slf.py();
+/// The marks given to `set_write_buffer_limits(high=None, low=None)`, in that order.
+///
+/// # Errors
+/// `TypeError` for what is no number, `ValueError` for a negative one.
+pub fn limits_from(args: &Args<'_, '_>) -> PyResult<(Option<usize>, Option<usize>)> {
     let [high, low] = args.bind(&["high", "low"], 0)?;
     let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
         value.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
@@ -332,8 +331,18 @@ pub(super) fn set_write_buffer_limits(
         )));
     }
     let size = |mark: Option<i64>| mark.map(|mark| mark as usize);
+    Ok((size(high), size(low)))
+}
+
+/// `transport.set_write_buffer_limits(high=None, low=None)`
+pub(super) fn set_write_buffer_limits(
+    slf: &Native<'_, StreamTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    let (high, low) = limits_from(args)?;
     let pause = slf.state.with(py, |state| {
-        state.flow.set_limits(size(high), size(low))?;
+        state.flow.set_limits(high, low)?;
         Ok(state.flow.after_growth(state.queue.len_bytes()))
     })?;
     let pause = pause
