@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from io import FileIO
 
 import pytest
 
@@ -11,8 +12,8 @@ class Pipe:
 
     def __init__(self):
         read_end, write_end = os.pipe()
-        self.reading = open(read_end, "rb", 0)
-        self.writing = open(write_end, "wb", 0)
+        self.reading = FileIO(read_end, "rb")
+        self.writing = FileIO(write_end, "wb")
 
     def close(self):
         self.reading.close()

@@ -7,8 +7,8 @@ import signal
 import subprocess
 
 import pytest
-
 from children import Watcher, python
+
 from toolkit import finish, open_descriptors, until
 
 
@@ -34,8 +34,11 @@ def test_descriptors_are_passed(loop):
         read_end, write_end = os.pipe()
         os.write(write_end, b"passed")
         os.close(write_end)
-        assert await output_of("sh", "-c", f"cat <&{read_end}", pass_fds=(read_end,)) == "passed"
-        os.close(read_end)
+        try:
+            code = f"import os; print(os.read({read_end}, 100))"
+            assert await output_of(*python(code), pass_fds=(read_end,)) == "b'passed'"
+        finally:
+            os.close(read_end)
 
     finish(loop, main())
 
@@ -63,7 +66,7 @@ def test_users_and_masks(loop):
 
 def test_a_program_under_another_name(loop):
     async def main():
-        command = ("renamed", "-c", "ps -o args= $$ 2>/dev/null; printf %s \"$0\"")
+        command = ("renamed", "-c", 'ps -o args= $$ 2>/dev/null; printf %s "$0"')
         assert (await output_of(*command, executable="/bin/sh")).endswith("renamed")
 
     finish(loop, main())

@@ -42,7 +42,9 @@ class Pipes(_epicycle.Loop):
             logger.debug("Write pipe %r connected: (%r, %r)", pipe.fileno(), transport, protocol)
         return transport, protocol
 
-    def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
+    def _make_read_pipe_transport(
+        self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
+    ) -> Any:
         fd = pipe.fileno()
         mode = os.fstat(fd).st_mode
         if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)):
@@ -50,7 +52,9 @@ class Pipes(_epicycle.Loop):
         os.set_blocking(fd, False)
         return self._open_read_pipe(pipe, fd, protocol, waiter, extra)
 
-    def _make_write_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
+    def _make_write_pipe_transport(
+        self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
+    ) -> Any:
         fd = pipe.fileno()
         mode = os.fstat(fd).st_mode
         # A terminal is readable for its own sake, not because nobody listens any more.

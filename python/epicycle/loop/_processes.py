@@ -3,14 +3,15 @@
 Children are started by the standard `subprocess.Popen`, so every option of it works, and its pipes are real ones.
 
 A child is reaped by the loop that started it, in that loop's thread, as soon as it has exited: a pidfd among the loop's
-descriptors tells of that; where none can be had, a thread waits for the child without reaping it.  So no SIGCHLD handler
-is involved, loops in other threads do not matter, and a process number cannot pass to a stranger between the reaping
-and a signal sent through the transport.
+descriptors tells of that; where none can be had, a thread waits for the child without reaping it.  So no handler of
+SIGCHLD is involved, loops in other threads do not matter, and a process number cannot pass to a stranger between the
+reaping and a signal sent through the transport.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
@@ -107,10 +108,8 @@ class ProcessTransport(base_subprocess.BaseSubprocessTransport):
         assert self._proc is not None
         # Until the child is reaped, its number is its own.
         if self._proc.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self._proc.pid, signal)
-            except ProcessLookupError:
-                pass
 
     def terminate(self) -> None:
         """Sends SIGTERM."""
@@ -262,6 +261,7 @@ class Processes(_epicycle.Loop):
 
     def _watch_child(self, transport: ProcessTransport) -> None:
         pid = transport.get_pid()
+        assert pid is not None
         try:
             pidfd = os.pidfd_open(pid)
         except (AttributeError, OSError):
@@ -292,10 +292,8 @@ class Processes(_epicycle.Loop):
 
     def _await_child(self, transport: ProcessTransport, pid: int) -> None:
         """In a thread of its own: waits until the child has exited, and leaves it to the loop to reap it."""
-        try:
+        with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            pass
         try:
             self.call_soon_threadsafe(self._reap_child, transport)
         except RuntimeError:
@@ -339,7 +337,9 @@ def _described(what: str, stdin: Any, stdout: Any, stderr: Any) -> str:
         parts.append(f"stdout=stderr={_file(stdout)}")
     else:
         parts += [
-            f"{name}={_file(file)}" for name, file in (("stdout", stdout), ("stderr", stderr)) if file is not None
+            f"{name}={_file(file)}"
+            for name, file in (("stdout", stdout), ("stderr", stderr))
+            if file is not None
         ]
     return " ".join(parts)
 

@@ -100,9 +100,13 @@ impl<H: Half> Payload for PipeTransport<H> {
     }
 
     fn clear(&self, _py: Python<'_>) {
-        let taken = self
-            .state
-            .peek(|state| (state.protocol.take(), state.waiter.take(), state.error.take()));
+        let taken = self.state.peek(|state| {
+            (
+                state.protocol.take(),
+                state.waiter.take(),
+                state.error.take(),
+            )
+        });
         drop(taken);
     }
 }
@@ -129,7 +133,9 @@ pub(super) fn open<'py, H: Half>(
     let py = owner.py();
     owner.get().check_open()?;
     readers::ensure_not_used(owner, origin.fd, origin.pipe.bind(py))?;
-    let extra = origin.extra.map_or_else(|| PyDict::new(py), |extra| extra.into_bound(py));
+    let extra = origin
+        .extra
+        .map_or_else(|| PyDict::new(py), |extra| extra.into_bound(py));
     extra.set_item(names::pipe(py), &origin.pipe)?;
     let state = State {
         pipe: Some(origin.pipe),
@@ -166,7 +172,9 @@ pub(super) fn begin<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<()>
     let mut outcome = Ok(());
     if let Some(protocol) = protocol(slf)? {
         let name = names::connection_made(py);
-        let made = in_context(slf, || protocol.call_method1(name, (slf.as_any(),)).map(drop));
+        let made = in_context(slf, || {
+            protocol.call_method1(name, (slf.as_any(),)).map(drop)
+        });
         if let Err(error) = made {
             outcome = report::protocol_callback_failed(slf.owner.bind(py), error, &protocol, name);
         }
@@ -179,7 +187,10 @@ pub(super) fn begin<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<()>
     let waiter = slf.state.with(py, |state| state.waiter.take())?;
     if let Some(waiter) = waiter {
         let waiter = waiter.bind(py);
-        if !waiter.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        if !waiter
+            .call_method0(pyo3::intern!(py, "done"))?
+            .is_truthy()?
+        {
             waiter.call_method1(names::set_result(py), (py.None(),))?;
         }
     }
@@ -199,7 +210,9 @@ pub(super) fn protocol<'py, H: Half>(
     slf: &Native<'py, PipeTransport<H>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = slf.py();
-    slf.state.with(py, |state| state.protocol.as_ref().map(|it| it.bind(py).clone()))
+    slf.state.with(py, |state| {
+        state.protocol.as_ref().map(|it| it.bind(py).clone())
+    })
 }
 
 /// Watches one direction of the descriptor.
@@ -213,8 +226,11 @@ pub(super) fn watch<H: Half>(
     let py = slf.py();
     let fd = slf.state.with(py, |state| state.fd)?;
     let watcher = H::watcher(slf.clone().unbind());
-    let watched =
-        slf.owner.get().cell.with(py, |core| readers::watch(core, fd, direction, watcher))?;
+    let watched = slf
+        .owner
+        .get()
+        .cell
+        .with(py, |core| readers::watch(core, fd, direction, watcher))?;
     match watched {
         Ok(replaced) => readers::cancel(py, replaced),
         Err((error, _source)) => Err(errors::os_error(py, &error)),
@@ -229,7 +245,11 @@ pub(super) fn unwatch<H: Half>(
     let py = slf.py();
     let fd = slf.state.with(py, |state| state.fd)?;
     let ours = |watcher: &Watcher| watcher.as_py().as_ptr() == slf.as_ptr();
-    let taken = slf.owner.get().cell.with(py, |core| readers::unwatch(core, fd, direction, ours))?;
+    let taken = slf
+        .owner
+        .get()
+        .cell
+        .with(py, |core| readers::unwatch(core, fd, direction, ours))?;
     drop(taken);
     Ok(())
 }
@@ -250,9 +270,17 @@ pub(super) fn note<H: Half>(
 /// The methods that both ends have.
 pub(super) fn common_methods<H: Half>() -> Vec<Definition> {
     vec![
-        method(c"is_closing", is_closing::<H>, c"Whether the end is closing or closed."),
+        method(
+            c"is_closing",
+            is_closing::<H>,
+            c"Whether the end is closing or closed.",
+        ),
         method(c"get_protocol", get_protocol::<H>, c"The current protocol."),
-        method(c"set_protocol", set_protocol::<H>, c"Switches to another protocol."),
+        method(
+            c"set_protocol",
+            set_protocol::<H>,
+            c"Switches to another protocol.",
+        ),
     ]
 }
 
@@ -261,8 +289,13 @@ fn is_closing<H: Half>(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let closing = slf.state.with(slf.py(), |state| state.phase != Phase::Open)?;
-    Ok(PyBool::new(slf.py(), closing).to_owned().into_any().unbind())
+    let closing = slf
+        .state
+        .with(slf.py(), |state| state.phase != Phase::Open)?;
+    Ok(PyBool::new(slf.py(), closing)
+        .to_owned()
+        .into_any()
+        .unbind())
 }
 
 fn get_protocol<H: Half>(
@@ -278,8 +311,13 @@ fn set_protocol<H: Half>(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let [protocol] = args.bind(&["protocol"], 1)?;
-    let protocol = protocol.ok_or_else(|| args.missing("protocol"))?.clone().unbind();
-    let before = slf.state.with(slf.py(), |state| state.protocol.replace(protocol))?;
+    let protocol = protocol
+        .ok_or_else(|| args.missing("protocol"))?
+        .clone()
+        .unbind();
+    let before = slf
+        .state
+        .with(slf.py(), |state| state.protocol.replace(protocol))?;
     drop(before);
     Ok(slf.py().None())
 }
@@ -291,7 +329,11 @@ fn repr<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<Py<PyAny>> {
             (Some(_), Phase::Open) => "",
             (Some(_), Phase::Closing | Phase::Losing) => " closing",
         };
-        let more = if state.pipe.is_some() { state.half.describe() } else { String::new() };
+        let more = if state.pipe.is_some() {
+            state.half.describe()
+        } else {
+            String::new()
+        };
         format!("<{}{phase} fd={}{more}>", H::NAME, state.fd)
     })?;
     Ok(text.into_pyobject(slf.py())?.into_any().unbind())

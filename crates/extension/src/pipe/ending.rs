@@ -38,7 +38,10 @@ pub(super) fn stop<H: Half>(
             return Err(error);
         }
         state.phase = Phase::Losing;
-        Ok((state.half.stop(), std::mem::replace(&mut state.error, error)))
+        Ok((
+            state.half.stop(),
+            std::mem::replace(&mut state.error, error),
+        ))
     })?;
     if stopped.is_err() {
         return Ok(false);
@@ -69,7 +72,10 @@ pub(super) fn fail<H: Half>(
         let options = PyDict::new(py);
         options.set_item("exc_info", &value)?;
         let arguments = ("%r: %s", slf.as_any(), message);
-        Imports::get(py)?.logger.bind(py).call_method("debug", arguments, Some(&options))?;
+        Imports::get(py)?
+            .logger
+            .bind(py)
+            .call_method("debug", arguments, Some(&options))?;
     }
     lose(slf, Some(value))
 }
@@ -77,7 +83,9 @@ pub(super) fn fail<H: Half>(
 /// The last callback but one: `eof_received`, whose answer does not matter to a pipe.
 pub(super) fn tell_eof<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<()> {
     let py = slf.py();
-    let Some(protocol) = class::protocol(slf)? else { return Ok(()) };
+    let Some(protocol) = class::protocol(slf)? else {
+        return Ok(());
+    };
     let name = names::eof_received(py);
     match in_context(slf, || call::method0(&protocol, name).map(drop)) {
         Ok(()) => Ok(()),
@@ -99,7 +107,9 @@ pub(super) fn finish<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<()
             outcome = report::protocol_callback_failed(owner, error, &protocol, name);
         }
     }
-    let (pipe, protocol) = slf.state.with(py, |state| (state.pipe.take(), state.protocol.take()))?;
+    let (pipe, protocol) = slf
+        .state
+        .with(py, |state| (state.pipe.take(), state.protocol.take()))?;
     drop(protocol);
     if let Some(pipe) = pipe {
         let pipe = pipe.bind(py);
@@ -123,11 +133,18 @@ pub(super) fn abandoned<H: Half>(slf: &Native<'_, PipeTransport<H>>) {
         let options = PyDict::new(py);
         options.set_item("source", slf.as_any())?;
         let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?.call_method("warn", (message, category), Some(&options)).map(drop)
+        py.import("warnings")?
+            .call_method("warn", (message, category), Some(&options))
+            .map(drop)
     });
     let pipe = slf.state.peek(|state| state.pipe.take()).flatten();
-    let closed = pipe.map_or(Ok(()), |pipe| pipe.call_method0(py, names::close(py)).map(drop));
-    for error in [warned, stop(slf, None).map(drop), closed].into_iter().filter_map(Result::err) {
+    let closed = pipe.map_or(Ok(()), |pipe| {
+        pipe.call_method0(py, names::close(py)).map(drop)
+    });
+    for error in [warned, stop(slf, None).map(drop), closed]
+        .into_iter()
+        .filter_map(Result::err)
+    {
         error.write_unraisable(py, Some(slf.as_any()));
     }
 }

@@ -49,15 +49,23 @@ impl Half for Reading {
     }
 
     fn begun(slf: &Slf<'_>) -> PyResult<()> {
-        if reads(slf)? { set_watching(slf, true) } else { Ok(()) }
+        if reads(slf)? {
+            set_watching(slf, true)
+        } else {
+            Ok(())
+        }
     }
 
     /// One read, as much as one may bring; then the next descriptor gets its turn.
     fn readable(slf: &Slf<'_>) -> PyResult<()> {
         let py = slf.py();
         // Paused or closed by a callback that ran after the kernel's report.
-        let fd = slf.state.with(py, |state| state.half.watching.then_some(state.fd))?;
-        let (Some(fd), Some(protocol)) = (fd, class::protocol(slf)?) else { return Ok(()) };
+        let fd = slf
+            .state
+            .with(py, |state| state.half.watching.then_some(state.fd))?;
+        let (Some(fd), Some(protocol)) = (fd, class::protocol(slf)?) else {
+            return Ok(());
+        };
         let received = slf.owner.get().cell.with(py, |core| {
             let count = core.turn.kernel.read(fd, &mut core.buffer)?;
             core.turn.counters.bytes_in += count as u64;
@@ -66,14 +74,13 @@ impl Half for Reading {
         match received {
             Ok(Some(data)) => {
                 let name = names::data_received(py);
-                match in_context(slf, || call::method1(&protocol, name, data.as_any()).map(drop)) {
+                match in_context(slf, || {
+                    call::method1(&protocol, name, data.as_any()).map(drop)
+                }) {
                     Ok(()) => Ok(()),
-                    Err(error) => report::protocol_callback_failed(
-                        slf.owner.bind(py),
-                        error,
-                        &protocol,
-                        name,
-                    ),
+                    Err(error) => {
+                        report::protocol_callback_failed(slf.owner.bind(py), error, &protocol, name)
+                    }
                 }
             }
             Ok(None) => {
@@ -83,7 +90,10 @@ impl Half for Reading {
                 class::push(slf, PipeWork::End)
             }
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
             {
                 Ok(())
             }
@@ -114,12 +124,17 @@ impl Half for Reading {
 /// # Errors
 /// `RuntimeError` for a closed loop, or a descriptor that a connection or a server uses.
 pub fn open(owner: &Bound<'_, Loop>, origin: Origin) -> PyResult<Py<PyAny>> {
-    let half = Reading { paused: false, watching: false };
+    let half = Reading {
+        paused: false,
+        watching: false,
+    };
     Ok(class::open(owner, origin, half)?.into_any().unbind())
 }
 
 fn reads(slf: &Slf<'_>) -> PyResult<bool> {
-    slf.state.with(slf.py(), |state| state.phase == Phase::Open && !state.half.paused)
+    slf.state.with(slf.py(), |state| {
+        state.phase == Phase::Open && !state.half.paused
+    })
 }
 
 fn set_watching(slf: &Slf<'_>, on: bool) -> PyResult<()> {
@@ -137,13 +152,32 @@ fn set_watching(slf: &Slf<'_>, on: bool) -> PyResult<()> {
 /// What CPython raises for a base that cannot be derived from.
 pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let base = py.import("asyncio.transports")?.getattr("ReadTransport")?.cast_into::<PyType>()?;
+    let base = py
+        .import("asyncio.transports")?
+        .getattr("ReadTransport")?
+        .cast_into::<PyType>()?;
     let mut table = class::common_methods::<Reading>();
     table.extend([
-        method(c"pause_reading", pause_reading, c"Stops calling the protocol's data_received() until resume_reading()."),
-        method(c"resume_reading", resume_reading, c"Undoes pause_reading()."),
-        method(c"is_reading", is_reading, c"Whether new data reaches the protocol."),
-        method(c"close", close, c"Closes the pipe; what has not been read is lost."),
+        method(
+            c"pause_reading",
+            pause_reading,
+            c"Stops calling the protocol's data_received() until resume_reading().",
+        ),
+        method(
+            c"resume_reading",
+            resume_reading,
+            c"Undoes pause_reading().",
+        ),
+        method(
+            c"is_reading",
+            is_reading,
+            c"Whether new data reaches the protocol.",
+        ),
+        method(
+            c"close",
+            close,
+            c"Closes the pipe; what has not been read is lost.",
+        ),
     ]);
     let made = CLASS.make(
         c"epicycle.PipeReadTransport",
@@ -178,7 +212,10 @@ fn resume_reading(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
 
 fn is_reading(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    Ok(PyBool::new(slf.py(), reads(slf)?).to_owned().into_any().unbind())
+    Ok(PyBool::new(slf.py(), reads(slf)?)
+        .to_owned()
+        .into_any()
+        .unbind())
 }
 
 fn close(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {

@@ -31,7 +31,7 @@ pub struct Writing {
     discarded: u32,
 }
 
-/// An `asyncio.WriteTransport`, native.
+/// An `asyncio.WriteTransport` (and, to `isinstance`, a whole `asyncio.Transport`), native.
 pub type PipeWriteTransport = PipeTransport<Writing>;
 
 static CLASS: Class<PipeWriteTransport> = Class::unmade();
@@ -48,14 +48,22 @@ enum Written {
     /// Nothing is left to write.
     Done,
     /// Queued: whether behind nothing, and whether the high-water mark has been passed just now.
-    Queued { first: bool, pause: bool },
+    Queued {
+        first: bool,
+        pause: bool,
+    },
     /// The end is closed or broken.
-    Discarded { warn: bool },
+    Discarded {
+        warn: bool,
+    },
     Failed(io::Error),
 }
 
 fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 impl Half for Writing {
@@ -74,9 +82,14 @@ impl Half for Writing {
     }
 
     fn begun(slf: &Slf<'_>) -> PyResult<()> {
-        let notices =
-            slf.state.with(slf.py(), |state| state.half.notices && state.phase != Phase::Losing)?;
-        if notices { class::watch(slf, Direction::Read) } else { Ok(()) }
+        let notices = slf.state.with(slf.py(), |state| {
+            state.half.notices && state.phase != Phase::Losing
+        })?;
+        if notices {
+            class::watch(slf, Direction::Read)
+        } else {
+            Ok(())
+        }
     }
 
     /// Nobody can read any more.
@@ -141,26 +154,41 @@ impl Half for Writing {
 fn drained(slf: &Slf<'_>) -> PyResult<()> {
     let py = slf.py();
     class::unwatch(slf, Direction::Write)?;
-    if slf.state.with(py, |state| state.half.flow.after_shrink(0))? {
+    if slf
+        .state
+        .with(py, |state| state.half.flow.after_shrink(0))?
+    {
         in_context(slf, || tell(slf, names::resume_writing(py)))?;
     }
     // The protocol may have written more when it was told to go on.
-    let over = slf
-        .state
-        .with(py, |state| state.phase == Phase::Closing && state.half.queue.is_empty())?;
-    if over && ending::stop(slf, None)? { ending::finish(slf) } else { Ok(()) }
+    let over = slf.state.with(py, |state| {
+        state.phase == Phase::Closing && state.half.queue.is_empty()
+    })?;
+    if over && ending::stop(slf, None)? {
+        ending::finish(slf)
+    } else {
+        Ok(())
+    }
 }
 
 /// Calls `pause_writing` or `resume_writing`; what it raises is reported and changes nothing.
 fn tell(slf: &Slf<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
     let py = slf.py();
-    let Some(protocol) = class::protocol(slf)? else { return Ok(()) };
+    let Some(protocol) = class::protocol(slf)? else {
+        return Ok(());
+    };
     match call::method0(&protocol, name).map(drop) {
         Ok(()) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),
         Err(error) => {
             let message = format!("protocol.{name}() failed");
-            report::connection_failed(slf.owner.bind(py), error, &message, slf.as_any(), Some(&protocol))
+            report::connection_failed(
+                slf.owner.bind(py),
+                error,
+                &message,
+                slf.as_any(),
+                Some(&protocol),
+            )
         }
     }
 }
@@ -170,7 +198,12 @@ fn tell(slf: &Slf<'_>, name: &Bound<'_, PyString>) -> PyResult<()> {
 /// # Errors
 /// `RuntimeError` for a closed loop, or a descriptor that a connection or a server uses.
 pub fn open(owner: &Bound<'_, Loop>, origin: Origin, notices: bool) -> PyResult<Py<PyAny>> {
-    let half = Writing { queue: WriteQueue::new(), flow: Flow::new(), notices, discarded: 0 };
+    let half = Writing {
+        queue: WriteQueue::new(),
+        flow: Flow::new(),
+        notices,
+        discarded: 0,
+    };
     Ok(class::open(owner, origin, half)?.into_any().unbind())
 }
 
@@ -180,17 +213,53 @@ pub fn open(owner: &Bound<'_, Loop>, origin: Origin, notices: bool) -> PyResult<
 /// What CPython raises for a base that cannot be derived from.
 pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let base = py.import("asyncio.transports")?.getattr("WriteTransport")?.cast_into::<PyType>()?;
+    // Both directions, as the base of asyncio's own has it.
+    let base = py
+        .import("asyncio.transports")?
+        .getattr("Transport")?
+        .cast_into::<PyType>()?;
     let mut table = class::common_methods::<Writing>();
     table.extend([
-        method(c"write", write, c"Writes bytes-like data; returns at once. See asyncio.WriteTransport.write."),
-        method(c"write_eof", write_eof, c"Closes the pipe once everything queued has been written."),
-        method(c"can_write_eof", can_write_eof, c"Whether write_eof() is supported: True."),
-        method(c"close", close, c"Closes the pipe once everything queued has been written."),
-        method(c"abort", abort, c"Closes the pipe at once; what is queued is thrown away."),
-        method(c"get_write_buffer_size", get_write_buffer_size, c"Bytes waiting to be written."),
-        method(c"get_write_buffer_limits", get_write_buffer_limits, c"The marks of flow control in bytes: (low, high)."),
-        method(c"set_write_buffer_limits", set_write_buffer_limits, c"Sets the marks of flow control in bytes. ValueError unless high >= low >= 0."),
+        method(
+            c"write",
+            write,
+            c"Writes bytes-like data; returns at once. See asyncio.WriteTransport.write.",
+        ),
+        method(
+            c"write_eof",
+            write_eof,
+            c"Closes the pipe once everything queued has been written.",
+        ),
+        method(
+            c"can_write_eof",
+            can_write_eof,
+            c"Whether write_eof() is supported: True.",
+        ),
+        method(
+            c"close",
+            close,
+            c"Closes the pipe once everything queued has been written.",
+        ),
+        method(
+            c"abort",
+            abort,
+            c"Closes the pipe at once; what is queued is thrown away.",
+        ),
+        method(
+            c"get_write_buffer_size",
+            get_write_buffer_size,
+            c"Bytes waiting to be written.",
+        ),
+        method(
+            c"get_write_buffer_limits",
+            get_write_buffer_limits,
+            c"The marks of flow control in bytes: (low, high).",
+        ),
+        method(
+            c"set_write_buffer_limits",
+            set_write_buffer_limits,
+            c"Sets the marks of flow control in bytes. ValueError unless high >= low >= 0.",
+        ),
     ]);
     let made = CLASS.make(
         c"epicycle.PipeWriteTransport",
@@ -205,10 +274,14 @@ fn write(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     let [data] = args.bind(&["data"], 1)?;
     let data = data.ok_or_else(|| args.missing("data"))?;
     if let Ok(bytes) = data.cast::<PyBytes>() {
-        write_or_queue(slf, bytes.as_bytes(), |start| Chunk::from_bytes(bytes, start))?;
+        write_or_queue(slf, bytes.as_bytes(), |start| {
+            Chunk::from_bytes(bytes, start)
+        })?;
     } else if data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>() {
         let view = View::read(data)?;
-        write_or_queue(slf, view.bytes(), |start| Chunk::Owned(view.bytes()[start..].into()))?;
+        write_or_queue(slf, view.bytes(), |start| {
+            Chunk::Owned(view.bytes()[start..].into())
+        })?;
     } else {
         return Err(PyAssertionError::new_err(data.repr()?.unbind()));
     }
@@ -216,11 +289,7 @@ fn write(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
 }
 
 /// Writes what the kernel takes at once, queues the rest.
-fn write_or_queue(
-    slf: &Slf<'_>,
-    data: &[u8],
-    rest: impl FnOnce(usize) -> Chunk,
-) -> PyResult<()> {
+fn write_or_queue(slf: &Slf<'_>, data: &[u8], rest: impl FnOnce(usize) -> Chunk) -> PyResult<()> {
     if data.is_empty() {
         return Ok(());
     }
@@ -251,7 +320,10 @@ fn write_or_queue(
         }
         // Empty chunks are the only ones handed back, and this one has something left.
         let _ = half.queue.push(rest(taken));
-        Ok::<_, PyErr>(Written::Queued { first, pause: half.flow.after_growth(half.queue.len_bytes()) })
+        Ok::<_, PyErr>(Written::Queued {
+            first,
+            pause: half.flow.after_growth(half.queue.len_bytes()),
+        })
     })??;
     match written {
         Written::Done | Written::Discarded { warn: false } => Ok(()),
@@ -259,7 +331,11 @@ fn write_or_queue(
             if first {
                 class::watch(slf, Direction::Write)?;
             }
-            if pause { tell(slf, names::pause_writing(py)) } else { Ok(()) }
+            if pause {
+                tell(slf, names::pause_writing(py))
+            } else {
+                Ok(())
+            }
         }
         Written::Discarded { warn: true } => {
             let logger = Imports::get(py)?.logger.bind(py);
@@ -279,7 +355,11 @@ fn end(slf: &Slf<'_>) -> PyResult<()> {
         }
         was_open && state.half.queue.is_empty()
     })?;
-    if drained { ending::lose(slf, None) } else { Ok(()) }
+    if drained {
+        ending::lose(slf, None)
+    } else {
+        Ok(())
+    }
 }
 
 fn write_eof(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
@@ -307,13 +387,17 @@ fn can_write_eof(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
 
 fn get_write_buffer_size(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let size = slf.state.with(slf.py(), |state| state.half.queue.len_bytes())?;
+    let size = slf
+        .state
+        .with(slf.py(), |state| state.half.queue.len_bytes())?;
     Ok(PyInt::new(slf.py(), size).into_any().unbind())
 }
 
 fn get_write_buffer_limits(slf: &Slf<'_>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let limits = slf.state.with(slf.py(), |state| (state.half.flow.low(), state.half.flow.high()))?;
+    let limits = slf.state.with(slf.py(), |state| {
+        (state.half.flow.low(), state.half.flow.high())
+    })?;
     Ok(limits.into_pyobject(slf.py())?.into_any().unbind())
 }
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from children import python
+
 from toolkit import finish, until
 
 PIPE = subprocess.PIPE
@@ -21,7 +21,9 @@ async def gone(process):
 
 def test_communicate_feeds_and_collects(loop):
     async def main():
-        code = "import sys; data = sys.stdin.buffer.read(); sys.stdout.buffer.write(data); sys.stderr.write('!')"
+        code = (
+            "import sys; data = sys.stdin.buffer.read(); sys.stdout.buffer.write(data); sys.stderr.write('!')"
+        )
         process = await asyncio.create_subprocess_exec(*python(code), stdin=PIPE, stdout=PIPE, stderr=PIPE)
         data = os.urandom(2_000_000)
         assert await process.communicate(data) == (data, b"!")

@@ -9,8 +9,8 @@ import subprocess
 import warnings
 
 import pytest
-
 from children import Watcher, python
+
 from toolkit import finish, until
 
 
@@ -177,7 +177,6 @@ def test_an_abandoned_transport_warns_and_kills_the_child(loop):
     async def main():
         transport, protocol = await loop.subprocess_exec(Watcher, "cat", stdin=None, stdout=None, stderr=None)
         protocol.transport = None
-        await until(lambda: transport.get_pid())
         transport.__del__()
 
     with warnings.catch_warnings(record=True) as caught:

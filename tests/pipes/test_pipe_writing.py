@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import weakref
+from io import FileIO
 
 import pytest
 
@@ -274,7 +275,7 @@ def test_regular_files_are_refused(loop, tmp_path):
 
 def test_a_device_that_cannot_be_watched_can_be_written_to(loop, errors):
     async def main():
-        transport, protocol = await loop.connect_write_pipe(Writer, open(os.devnull, "wb", 0))
+        transport, protocol = await loop.connect_write_pipe(Writer, FileIO(os.devnull, "wb"))
         transport.write(b"x" * 1_000_000)
         assert transport.get_write_buffer_size() == 0
         transport.close()
@@ -310,6 +311,11 @@ def test_another_protocol_takes_over(loop, pipe):
     finish(loop, main())
 
 
+def forget(holders):
+    holders.clear()
+    gc.collect()
+
+
 def test_an_abandoned_transport_warns_and_closes_the_file(loop_factory, pipe):
     loop = loop_factory()
     transport, protocol = finish(loop, writing(pipe))
@@ -317,9 +323,10 @@ def test_an_abandoned_transport_warns_and_closes_the_file(loop_factory, pipe):
     loop.close()
     del loop
     reference = weakref.ref(transport)
+    holders = [transport]
+    del transport
     with pytest.warns(ResourceWarning, match="unclosed transport <"):
-        del transport
-        gc.collect()
+        forget(holders)
     assert reference() is None
     assert pipe.writing.closed
 

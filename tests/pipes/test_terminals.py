@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from io import FileIO
 
 import pytest
 
@@ -33,8 +34,8 @@ async def exchange(reading, writing, protocol, terminal):
 def test_two_descriptors_of_one_terminal(loop, terminal):
     async def main():
         other = os.dup(terminal["outer"])
-        reading, protocol = await loop.connect_read_pipe(Recorder, open(terminal.pop("outer"), "rb", 0))
-        writing, ends = await loop.connect_write_pipe(Ends, open(other, "wb", 0))
+        reading, protocol = await loop.connect_read_pipe(Recorder, FileIO(terminal.pop("outer"), "rb"))
+        writing, ends = await loop.connect_write_pipe(Ends, FileIO(other, "wb"))
         await exchange(reading, writing, protocol, terminal)
         writing.close()
         await until(lambda: ends.is_lost)
@@ -50,7 +51,7 @@ def test_two_descriptors_of_one_terminal(loop, terminal):
 def test_one_descriptor_of_a_terminal_read_and_written(loop, terminal, first):
     async def main():
         fd = terminal["outer"]
-        files = {"reading": open(fd, "rb", 0, closefd=False), "writing": open(fd, "wb", 0, closefd=False)}
+        files = {"reading": FileIO(fd, "rb", closefd=False), "writing": FileIO(fd, "wb", closefd=False)}
         connects = {
             "reading": lambda: loop.connect_read_pipe(Recorder, files["reading"]),
             "writing": lambda: loop.connect_write_pipe(Ends, files["writing"]),
@@ -80,8 +81,8 @@ def test_one_descriptor_of_a_terminal_read_and_written(loop, terminal, first):
 def test_the_writer_of_a_descriptor_closes_and_the_reader_goes_on(loop, terminal):
     async def main():
         fd = terminal["outer"]
-        reading, protocol = await loop.connect_read_pipe(Recorder, open(fd, "rb", 0, closefd=False))
-        writing, ends = await loop.connect_write_pipe(Ends, open(fd, "wb", 0, closefd=False))
+        reading, protocol = await loop.connect_read_pipe(Recorder, FileIO(fd, "rb", closefd=False))
+        writing, ends = await loop.connect_write_pipe(Ends, FileIO(fd, "wb", closefd=False))
         writing.close()
         await until(lambda: ends.is_lost)
         os.write(terminal["inner"], b"still")
@@ -94,7 +95,7 @@ def test_the_writer_of_a_descriptor_closes_and_the_reader_goes_on(loop, terminal
 
 def test_a_terminal_that_hangs_up_ends_quietly(loop, errors, terminal):
     async def main():
-        _, protocol = await loop.connect_read_pipe(Recorder, open(terminal.pop("outer"), "rb", 0))
+        _, protocol = await loop.connect_read_pipe(Recorder, FileIO(terminal.pop("outer"), "rb"))
         os.write(terminal["inner"], b"last words")
         os.close(terminal.pop("inner"))
         await until(lambda: protocol.is_lost)
@@ -108,7 +109,7 @@ def test_a_terminal_that_hangs_up_ends_quietly(loop, errors, terminal):
 def test_a_callback_may_wait_for_the_other_direction(loop, terminal):
     async def main():
         fd = terminal["outer"]
-        transport, protocol = await loop.connect_read_pipe(Recorder, open(fd, "rb", 0, closefd=False))
+        transport, protocol = await loop.connect_read_pipe(Recorder, FileIO(fd, "rb", closefd=False))
         writable = loop.create_future()
 
         def tell():
@@ -129,7 +130,7 @@ def test_the_pipe_of_a_closed_file_leaves_its_number_to_the_next(loop):
     async def main():
         for content in (b"one", b"two", b"three"):
             read_end, write_end = os.pipe()
-            _, protocol = await loop.connect_read_pipe(Recorder, open(read_end, "rb", 0))
+            _, protocol = await loop.connect_read_pipe(Recorder, FileIO(read_end, "rb"))
             os.write(write_end, content)
             os.close(write_end)
             await until(lambda protocol=protocol: protocol.is_lost)

@@ -276,14 +276,20 @@ def test_a_cancelled_connect_closes_the_file(loop, pipe):
     finish(loop, main())
 
 
+def forget(holders):
+    holders.clear()
+    gc.collect()
+
+
 def test_an_abandoned_transport_warns_and_closes_the_file(loop, pipe):
     transport, protocol = finish(loop, reading(pipe))
     transport.pause_reading()
     protocol.transport = None
     reference = weakref.ref(transport)
-    with pytest.warns(ResourceWarning, match="unclosed transport <.*ReadPipe|PipeRead"):
-        del transport
-        gc.collect()
+    holders = [transport]
+    del transport
+    with pytest.warns(ResourceWarning, match="unclosed transport <"):
+        forget(holders)
     assert reference() is None
     assert pipe.reading.closed
 
