@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import pytest
 from children import Watcher
@@ -98,13 +99,17 @@ def test_a_pipe_that_cannot_be_connected(loop, monkeypatch, method, after):
 @pytest.mark.epicycle_only
 def test_a_child_that_cannot_be_watched(loop, monkeypatch):
     def failing(*args):
-        raise OSError("not this one")
+        raise OSError("no descriptor")
 
-    monkeypatch.setattr(loop, "_add_reader", failing)
+    def failing_too(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(os, "pidfd_open", failing)
+    monkeypatch.setattr(threading.Thread, "start", failing_too)
 
     async def main():
         before = open_descriptors()
-        with pytest.raises(OSError, match="not this one"):
+        with pytest.raises(RuntimeError, match="can't start new thread"):
             await loop.subprocess_exec(Watcher, "cat")
         await nothing_remains(before)
 

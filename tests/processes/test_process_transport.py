@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import subprocess
-import warnings
 
 import pytest
 from children import Watcher, python
@@ -175,28 +174,32 @@ def test_waiting_gives_the_return_code_more_than_once(loop):
 
 def test_an_abandoned_transport_warns_and_kills_the_child(loop):
     async def main():
-        transport, protocol = await loop.subprocess_exec(Watcher, "cat", stdin=None, stdout=None, stderr=None)
-        protocol.transport = None
+        transport, protocol = await loop.subprocess_exec(Watcher, "sleep", "1000", stdin=None)
         transport.__del__()
+        await until(lambda: protocol.is_lost)
+        assert transport.get_returncode() == -signal.SIGKILL
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with pytest.warns(ResourceWarning, match="unclosed transport <"):
         finish(loop, main())
-        gc.collect()
-    assert [w for w in caught if "unclosed transport <" in str(w.message)]
-
-    async def reaped():
-        await until(lambda: not any_child())
-
-    finish(loop, reaped())
 
 
-def any_child():
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+@pytest.mark.epicycle_only
+def test_a_transport_of_a_closed_loop_goes_away_quietly(loop_factory, recwarn):
+    loop = loop_factory()
+
+    async def main():
+        transport, protocol = await loop.subprocess_shell(Watcher, "cat", stdout=None, stderr=None)
+        protocol.transport = None
+        return transport
+
+    transport = finish(loop, main())
+    process = transport.get_extra_info("subprocess")
+    loop.close()
+    del transport
+    gc.collect()
+    assert process.wait() == -signal.SIGKILL
+    # The transport's and its pipe's.
+    assert {str(warning.message).partition(" <")[0] for warning in recwarn} == {"unclosed transport"}
 
 
 def test_repr_tells_pid_and_state(loop):

@@ -140,6 +140,15 @@ def test_without_a_pidfd_a_thread_waits(loop, monkeypatch, number):
 
 
 @pytest.mark.epicycle_only
+def test_a_pidfd_that_cannot_be_watched_is_closed_and_a_thread_waits(loop, monkeypatch):
+    def refused(*args):
+        raise OSError(errno.ENOSPC, "no more watches")
+
+    monkeypatch.setattr(loop, "_add_reader", refused)
+    finish(loop, run_one(4))
+
+
+@pytest.mark.epicycle_only
 def test_the_thread_reaps_when_the_loop_is_closed(loop_factory, monkeypatch, caplog):
     monkeypatch.delattr(os, "pidfd_open")
     loop = loop_factory()

@@ -119,6 +119,34 @@ class ProcessTransport(base_subprocess.BaseSubprocessTransport):
         """Sends SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
+    def close(self) -> None:
+        """Closes the pipes, and kills the child if it still runs.  Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._loop is not None and not self._loop.is_closed():
+            for pipe in self._pipes.values():
+                if pipe is not None:
+                    pipe.pipe.close()
+        proc = self._proc
+        if proc is None or not self._is_running():
+            return
+        if self._loop.get_debug():
+            logger.warning("Close running child process: kill %r", self)
+        # One that runs as somebody else may not be killed.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            proc.kill()
+
+    def _is_running(self) -> bool:
+        """Whether the child has not exited yet; it is not reaped by being asked."""
+        proc = self._proc
+        if proc is None or proc.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+
     def _reap(self) -> int:
         """The return code of a child that has exited, which is a zombie no longer."""
         proc = self._proc
@@ -262,20 +290,18 @@ class Processes(_epicycle.Loop):
     def _watch_child(self, transport: ProcessTransport) -> None:
         pid = transport.get_pid()
         assert pid is not None
+        pidfd = -1
         try:
             pidfd = os.pidfd_open(pid)
+            self._add_reader(pidfd, self._child_exited, pidfd)
         except (AttributeError, OSError):
             # An old kernel, no descriptor left, or a child that is gone already.
+            if pidfd >= 0:
+                os.close(pidfd)
             name = f"waitpid-{pid}"
             threading.Thread(target=self._await_child, args=(transport, pid), name=name, daemon=True).start()
-            return
-        self._children[pidfd] = transport
-        try:
-            self._add_reader(pidfd, self._child_exited, pidfd)
-        except BaseException:
-            del self._children[pidfd]
-            os.close(pidfd)
-            raise
+        else:
+            self._children[pidfd] = transport
 
     def _forget_child(self, pidfd: int) -> ProcessTransport:
         transport = self._children.pop(pidfd)
