@@ -284,10 +284,11 @@ def forget(holders):
 def test_an_abandoned_transport_warns_and_closes_the_file(loop, pipe):
     transport, protocol = finish(loop, reading(pipe))
     transport.pause_reading()
-    protocol.transport = None
     reference = weakref.ref(transport)
-    holders = [transport]
-    del transport
+    # A cycle: each knows the other.
+    assert protocol.transport is transport
+    holders = [transport, protocol]
+    del transport, protocol
     with pytest.warns(ResourceWarning, match="unclosed transport <"):
         forget(holders)
     assert reference() is None
