@@ -87,8 +87,7 @@ versions: ## the Python tests and conformance on every CPython 3.11-3.15 found
 
 fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the property tests with many cases (FUZZ_CASES=2000); not coverage-guided
 	PROPTEST_CASES=$(FUZZ_CASES) cargo test $(LOCKED) --quiet --no-fail-fast --release -p epicycle-reactor
-	FUZZ_CASES=$(FUZZ_CASES) PYTHONPATH=tools $(VENV)/bin/python -m pytest -p hypothesis_profiles \
-	    --hypothesis-profile fuzz -m hypothesis --timeout 0 $(ARGS)
+	FUZZ_CASES=$(FUZZ_CASES) $(VENV)/bin/python -m pytest tests/property --timeout 0 $(ARGS)
 
 bench: $(VENV)-bench/.stamps/bench ## Epicycle beside asyncio, uvloop, rloop: make bench ARGS="--rows echo --repeats 3"
 	@$(VENV)-bench/bin/python benches/run.py $(ARGS)

@@ -85,14 +85,16 @@ def echo(port: int, connections: int, size: int) -> Callable[[float], int]:
 def connect(port: int, connections: int, size: int) -> Callable[[float], int]:
     """Connect, one exchange of `size` bytes, close; `connections` at once, to keep the server busy."""
     message = bytes(size)
+    address = ("127.0.0.1", port)
 
     def run(seconds: float) -> int:
         done = 0
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
+            sockets = [socket.socket() for _ in range(connections)]
             for sock in sockets:
-                sock.sendall(message)
+                sock.connect(address)
+                sock.send(message)
             for sock in sockets:
                 if len(sock.recv(size, socket.MSG_WAITALL)) != size:
                     raise Mismatch("the reply is too short")

@@ -36,8 +36,8 @@ class Cell:
 
     @property
     def spread(self) -> float:
-        """Half the distance from the slowest to the fastest repeat, as a share of the median."""
-        return (max(self.rates) - min(self.rates)) / 2 / self.rate
+        """The spread of the rates."""
+        return spread(self.rates)
 
     @property
     def client_bound(self) -> bool:
@@ -46,6 +46,11 @@ class Cell:
             return False
         busy = statistics.median(self.busy)
         return busy < SATURATED and busy < statistics.median(self.client_busy)
+
+
+def spread(figures: list[float]) -> float:
+    """Half the distance from the lowest to the highest, as a share of the median."""
+    return (max(figures) - min(figures)) / 2 / statistics.median(figures)
 
 
 Table = dict[str, dict[str, Cell]]
@@ -75,9 +80,9 @@ def table(rows: Table, reference: str) -> str:
             speed, cost = "", ""
             if base is not None and base.rates:
                 speed, cost = (f"{ratio:.2f}x" for ratio in compare(cell, base))
-            spread = f"±{cell.spread:.0%}"
+            around = f"±{cell.spread:.0%}"
             lines.append(
-                f"  {loop:{width - 2}}{number(cell.rate):>12} {spread:>7} {speed:>7}"
+                f"  {loop:{width - 2}}{number(cell.rate):>12} {around:>7} {speed:>7}"
                 f"   {number(cell.cpu):>9} {cost:>7}{remarks(cell)}"
             )
     return "\n".join(lines)
@@ -109,7 +114,8 @@ def verdicts(rows: Table, loop: str, reference: str) -> str:
         speed, cost = compare(cell, base)
         by_cpu = cell.client_bound or base.client_bound
         gain = 1 / cost if by_cpu else speed
-        noise = max(SAME, min(cell.spread, base.spread))
+        doubt = min(spread(side.cpu_us if by_cpu else side.rates) for side in (cell, base))
+        noise = max(SAME, doubt)
         kind = "faster" if gain > 1 + noise else "slower" if gain < 1 - noise else "the same"
         sorts[kind].append(f"{name} {gain:.2f}x{' by CPU' if by_cpu else ''}")
     lines = [f"{loop} against {reference}:"]

@@ -12,12 +12,11 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from toolkit import FACTORIES, NATIVE, new_descriptors, open_descriptors, pending_tasks
+from toolkit import FACTORIES, new_descriptors, open_descriptors, pending_tasks
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "epicycle_only: what asyncio does not promise, or does otherwise")
-    config.addinivalue_line("markers", "leaves_descriptors: the test itself cannot close what it opened")
 
 
 def pytest_collection_finish(session):
@@ -33,7 +32,7 @@ def pytest_generate_tests(metafunc):
         return
     names = list(FACTORIES)
     if metafunc.definition.get_closest_marker("epicycle_only"):
-        names = ["epicycle"] if NATIVE else [pytest.param("epicycle", marks=pytest.mark.skip("not built"))]
+        names = ["epicycle"]
     metafunc.parametrize("loop_name", names)
 
 
@@ -74,5 +73,4 @@ def nothing_left(request):
     yield
     gc.collect()
     assert not pending_tasks(), "tasks left pending"
-    if not request.node.get_closest_marker("leaves_descriptors"):
-        assert not new_descriptors(before), "descriptors left open"
+    assert not new_descriptors(before), "descriptors left open"

@@ -15,8 +15,6 @@ from epicycle.loop import EventLoop
 
 FACTORIES = {"asyncio": asyncio.SelectorEventLoop, "epicycle": EventLoop}
 
-NATIVE = not issubclass(EventLoop, asyncio.SelectorEventLoop)
-
 # A script run in another process starts with one of these lines and calls `new_loop()`.
 PRELUDES = {
     "asyncio": "from asyncio import SelectorEventLoop as new_loop\n",
@@ -157,7 +155,7 @@ def full_listener():
         address = server.getsockname()
         while True:
             filler = stack.enter_context(socket.socket())
-            filler.settimeout(0.2)
+            filler.settimeout(0.05)
             try:
                 filler.connect(address)
             except TimeoutError:
@@ -284,10 +282,11 @@ async def serving(factory=Recorder, host="127.0.0.1", port=0, **options):
     try:
         yield server, server.sockets[0].getsockname()[1], protocols
     finally:
-        server.close()
-        # A connection taken from the system's queue may still be on its way to its protocol.
+        # A connection taken from the system's queue may still be on its way to its protocol, and asyncio loses
+        # those that are when it closes.
         for _ in range(5):
             await asyncio.sleep(0)
+        server.close()
         for protocol in protocols:
             if getattr(protocol, "transport", None) is not None:
                 await dropped(protocol, protocol.transport)

@@ -10,10 +10,10 @@ step() {
   if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "lint: complaints of: $*"; fi
 }
 
-step cargo fmt --all --check
+step cargo fmt --all --check -- --files-with-diff
 step cargo clippy ${CI:+--locked} --quiet --workspace --all-targets -- -D warnings
-step "$bin/ruff" check --quiet .
-step "$bin/ruff" format --check --quiet .
+step "$bin/ruff" check --quiet --output-format concise .
+step "$bin/ruff" format --check --quiet --output-format concise .
 step "$bin/mypy" --no-error-summary
 
 echo "lint: $passed passed, $failed failed"

@@ -190,6 +190,14 @@ def test_overdue_timers_keep_the_order_of_their_deadlines(loop):
     assert seen == [-3, -2, -1]
 
 
+def test_deadlines_before_the_beginning_of_time_keep_their_order(loop):
+    seen = []
+    for when in (-1, -3e9, -2, 0, -0.5):
+        loop.call_at(when, seen.append, when)
+    turn(loop)
+    assert seen == [-3e9, -2, -1, -0.5, 0]
+
+
 def test_an_infinite_delay_never_ends(loop):
     seen = []
     handle = loop.call_later(math.inf, seen.append, "no")

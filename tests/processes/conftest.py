@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import pathlib
 import signal
 import sys
 
 import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -17,8 +17,14 @@ pub fn build_facts(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let kernel = SystemKernel::new().map_err(|error| errors::os_error(py, &error))?;
     let found = kernel.facts();
     facts.set_item("poller", found.poller)?;
-    facts.set_item("poller_reason", "level-triggered readiness; see docs/design/001-poller.md")?;
-    facts.set_item("timeout_precision", format!("{:?}", found.timeouts).to_lowercase())?;
+    facts.set_item(
+        "poller_reason",
+        "level-triggered readiness; see docs/design/001-poller.md",
+    )?;
+    facts.set_item(
+        "timeout_precision",
+        format!("{:?}", found.timeouts).to_lowercase(),
+    )?;
     facts.set_item("timeout_reason", &found.reason)?;
     facts.set_item("waker", found.waker)?;
     Ok(facts)

@@ -9,7 +9,10 @@ use pyo3::prelude::*;
 
 mod event_loop;
 mod facts;
-#[expect(unsafe_code, reason = "the bridge to CPython; every block says why it holds")]
+#[expect(
+    unsafe_code,
+    reason = "the bridge to CPython; every block says why it holds"
+)]
 mod ffi;
 mod handle;
 mod net;
@@ -23,9 +26,12 @@ fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
     py::imports::TASK_CALLBACKS.learn(step, wakeup);
 }
 
-#[pymodule]
+// Written for free-threaded builds too, but nobody has run it on one: there, importing it turns the GIL on.
+#[pymodule(gil_used = true)]
 fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ffi::interpreter::only_main(module.py())?;
     handle::kinds::make_classes(module)?;
+    handle::locked::make_class(module)?;
     transport::make_class(module)?;
     pipe::make_classes(module)?;
     event_loop::Loop::register(module)?;

@@ -65,10 +65,11 @@ class EventLoop(
     """
 
     def __init__(self) -> None:
-        _probe.teach()
-        _forking.keep(self)
-        self._start_running()
+        # First what `close` needs, should the rest fail.
         self._start_executors()
         self._start_signals()
         self._start_processes()
+        self._start_running()
+        _probe.teach()
+        _forking.keep(self)
         self._follow_time(type(self).time is not _epicycle.Loop.time)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import socket
@@ -11,12 +12,12 @@ from asyncio.log import logger
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from epicycle import _epicycle
 from epicycle.loop._names import AddressInfo
+from epicycle.loop._part import Part
 from epicycle.loop._sockets import refuse_ssl
 
 
-class Connecting(_epicycle.Loop):
+class Connecting(Part):
     """create_connection."""
 
     async def create_connection(
@@ -110,15 +111,12 @@ class Connecting(_epicycle.Loop):
                 connected = await self._race(attempts, happy_eyeballs_delay)
             if connected is not None:
                 return connected
-            raise_one([error for each in failures for error in each], all_errors)
+            raise the_one([error for each in failures for error in each], all_errors)
         finally:
             # Exceptions keep their frames alive, and these the exceptions.
             failures.clear()
-        raise OSError("create_connection failed")
 
-    async def _race(
-        self, attempts: Iterable[Callable[[], Any]], delay: float
-    ) -> socket.socket | None:
+    async def _race(self, attempts: Iterable[Callable[[], Any]], delay: float) -> socket.socket | None:
         """The first attempt that succeeds; the sockets of the others are closed.
 
         Two attempts may succeed in the same turn; only one of them is returned, and the other would leak.
@@ -133,7 +131,7 @@ class Connecting(_epicycle.Loop):
         winner: socket.socket | None = None
         try:
             racers = [functools.partial(remembered, attempt) for attempt in attempts]
-            winner, _, _ = await staggered.staggered_race(racers, delay, loop=self)
+            winner = (await staggered.staggered_race(racers, delay, loop=self))[0]
         finally:
             for sock in opened:
                 if sock is not winner:
@@ -163,8 +161,20 @@ class Connecting(_epicycle.Loop):
             return connected
         finally:
             if sock is not None:
-                sock.close()
+                # What goes wrong here matters less than what is on its way.
+                with contextlib.suppress(OSError):
+                    sock.close()
             mine = failures = None  # type: ignore[assignment]
+
+    def _belongs_to_transport(self, sock: socket.socket) -> bool:
+        try:
+            self._ensure_fd_no_transport(sock)
+        except RuntimeError:
+            return True
+        except ValueError:
+            # Closed already.
+            return False
+        return False
 
     async def _connect_transport(
         self,
@@ -177,22 +187,28 @@ class Connecting(_epicycle.Loop):
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[Any, Any]:
         """Transport and protocol for a connected socket, once `connection_made` has been called."""
-        sock.setblocking(False)
-        protocol = protocol_factory()
-        waiter: asyncio.Future[None] = self.create_future()
-        if ssl:
-            transport = self._make_ssl_transport(
-                sock,
-                protocol,
-                None if isinstance(ssl, bool) else ssl,
-                waiter,
-                server_side=server_side,
-                server_hostname=server_hostname,
-                ssl_handshake_timeout=ssl_handshake_timeout,
-                ssl_shutdown_timeout=ssl_shutdown_timeout,
-            )
-        else:
-            transport = self._make_socket_transport(sock, protocol, waiter)
+        try:
+            sock.setblocking(False)
+            protocol = protocol_factory()
+            waiter: asyncio.Future[None] = self.create_future()
+            if ssl:
+                transport = self._make_ssl_transport(
+                    sock,
+                    protocol,
+                    None if isinstance(ssl, bool) else ssl,
+                    waiter,
+                    server_side=server_side,
+                    server_hostname=server_hostname,
+                    ssl_handshake_timeout=ssl_handshake_timeout,
+                    ssl_shutdown_timeout=ssl_shutdown_timeout,
+                )
+            else:
+                transport = self._make_socket_transport(sock, protocol, waiter)
+        except BaseException:
+            # Without a transport nobody else would close it; with one it is somebody else's connection.
+            if not self._belongs_to_transport(sock):
+                sock.close()
+            raise
         try:
             await waiter
         except BaseException:
@@ -253,13 +269,14 @@ def bind_to_one_of(
     raise failures.pop() if failures else OSError(f"no matching local address with family={family!r} found")
 
 
-def raise_one(failures: list[OSError], all_errors: bool) -> None:
-    """Raises the one exception that stands for all attempts."""
+def the_one(failures: list[OSError], all_errors: bool) -> BaseException:
+    """The one exception that stands for all attempts."""
     if all_errors:
-        raise ExceptionGroup("create_connection failed", failures)
+        return ExceptionGroup("create_connection failed", failures)
     if not failures:
-        return
+        # Every attempt was called off before it could fail by itself.
+        return TimeoutError("create_connection failed")
     first = failures[0]
     if all(str(error) == str(first) for error in failures):
-        raise first
-    raise OSError(f"Multiple exceptions: {', '.join(map(str, failures))}")
+        return first
+    return OSError(f"Multiple exceptions: {', '.join(map(str, failures))}")

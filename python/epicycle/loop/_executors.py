@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import warnings
 from asyncio import futures
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar, TypeVarTuple, Unpack
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 
-class Executors(_epicycle.Loop):
+class Executors(Part):
     """run_in_executor, set_default_executor, shutdown_default_executor."""
 
     def _start_executors(self) -> None:
@@ -31,7 +33,10 @@ class Executors(_epicycle.Loop):
         self._default_executor = self._resolver = None
 
     def run_in_executor(
-        self, executor: concurrent.futures.Executor | None, func: Callable[..., _T], *args: Any
+        self,
+        executor: concurrent.futures.Executor | None,
+        func: Callable[[Unpack[_Ts]], _T],
+        *args: *_Ts,
     ) -> asyncio.Future[_T]:
         """Runs `func(*args)` in an executor (None: the default one, of threads) and returns a future of its result.
 
@@ -48,7 +53,7 @@ class Executors(_epicycle.Loop):
             executor = self._default_executor
         return futures.wrap_future(executor.submit(func, *args), loop=self)
 
-    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:
+    def set_default_executor(self, executor: concurrent.futures.Executor) -> None:
         """Sets the executor that None stands for.  Raises TypeError unless it is one of threads."""
         if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
             raise TypeError("executor must be ThreadPoolExecutor instance")
@@ -80,15 +85,20 @@ class Executors(_epicycle.Loop):
             thread.join()
 
     def _shut_down(self, executor: concurrent.futures.Executor, done: asyncio.Future[None]) -> None:
+        failure: Exception | None = None
         try:
             executor.shutdown(wait=True)
-            outcome: Callable[[], object] = lambda: done.done() or done.set_result(None)  # noqa: E731
         except Exception as error:
             failure = error
-            outcome = lambda: done.done() or done.set_exception(failure)  # noqa: E731
-        # The loop may be closed between the question and the call.
-        try:
-            self.call_soon_threadsafe(outcome)
-        except RuntimeError:
-            if not self.is_closed():
-                raise
+        # The loop may be closed by now, and nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            self.call_soon_threadsafe(_settle, done, failure)
+
+
+def _settle(done: asyncio.Future[None], failure: Exception | None) -> None:
+    if done.done():
+        return
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(failure)

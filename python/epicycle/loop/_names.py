@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import ipaddress
 import socket
 from asyncio import futures
 from asyncio.log import logger
 from typing import Any
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 _RESOLVER_THREADS = 4
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 
-class Names(_epicycle.Loop):
+class Names(Part):
     """getaddrinfo and getnameinfo."""
 
     slow_callback_duration: float
@@ -66,7 +65,12 @@ class Names(_epicycle.Loop):
                 f"{host}:{port!r}",
                 *(
                     f"{name}={value!r}"
-                    for name, value in (("family", family), ("type", type), ("proto", proto), ("flags", flags))
+                    for name, value in (
+                        ("family", family),
+                        ("type", type),
+                        ("proto", proto),
+                        ("flags", flags),
+                    )
                     if value
                 ),
             ]
@@ -84,7 +88,7 @@ class Names(_epicycle.Loop):
     ) -> list[AddressInfo]:
         """The addresses that `address` (host, port, and for IPv6 flow and zone) stands for."""
         host, port = address[:2]
-        known = numeric(host, port, family, type, proto, flags & socket.AI_PASSIVE)
+        known = numeric(host, port, family, type, proto, int(flags) & _PASSIVE)
         if known is not None and len(address) > 2 and known[0][0] == socket.AF_INET6:
             family_, type_, proto_, name, found = known[0]
             return [(family_, type_, proto_, name, (*found[:2], *address[2:4], *found[len(address) : 4]))]
@@ -93,7 +97,13 @@ class Names(_epicycle.Loop):
         return await self.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
 
 
-_PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
+# Plain numbers: the operators of enumerations are Python code, and this runs for every connection.
+_PASSIVE = int(socket.AI_PASSIVE)
+# What does not change the answer for a numeric host.
+_HARMLESS_FLAGS = (
+    _PASSIVE | int(socket.AI_NUMERICHOST) | int(socket.AI_NUMERICSERV) | int(socket.AI_ADDRCONFIG)
+)
+_PROTOCOLS: dict[int, int] = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
 
 
 @functools.cache
@@ -109,28 +119,37 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
 
     An IPv6 zone (`fe80::1%eth0`) is kept, as a number in the address's last part.
     """
-    if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool) or type not in _PROTOCOLS:
-        return None
-    if proto not in (0, _PROTOCOLS[socket.SocketKind(type)]) or flags & ~(
-        socket.AI_PASSIVE | socket.AI_NUMERICHOST | socket.AI_NUMERICSERV | socket.AI_ADDRCONFIG
+    if (
+        not isinstance(host, str)
+        or not isinstance(port, int)
+        or isinstance(port, bool)
+        or type not in _PROTOCOLS
     ):
         return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    if proto not in (0, _PROTOCOLS[type]) or flags & ~_HARMLESS_FLAGS:
         return None
     # The kernel, not we, is to say what it thinks of such a port.
     if not 0 <= port <= 65535:
         return None
-    kind, protocol = socket.SocketKind(type), _PROTOCOLS[socket.SocketKind(type)]
-    if address.version == 4:
-        if family not in (socket.AF_UNSPEC, socket.AF_INET):
-            return None
-        return [(socket.AF_INET, kind, protocol, "", (host, port))]
+    kind, protocol = socket.SocketKind(type), _PROTOCOLS[type]
+    try:
+        if ":" not in host:
+            socket.inet_pton(socket.AF_INET, host)
+            if family not in (socket.AF_UNSPEC, socket.AF_INET):
+                return None
+            return [(socket.AF_INET, kind, protocol, "", (host, port))]
+        plain, _, zone = host.partition("%")
+        packed = socket.inet_pton(socket.AF_INET6, plain)
+    except (OSError, ValueError):
+        return None
     if family not in (socket.AF_UNSPEC, socket.AF_INET6):
         return None
-    plain, _, zone = host.partition("%")
+    if zone and not (packed[0] == 0xFF or (packed[0] == 0xFE and packed[1] & 0xC0 == 0x80)):
+        # Only multicast and link-local addresses have zones; what the resolver makes of others is its business.
+        return None
     index = _zone_index(zone) if zone else 0
     if index is None:
         return None
-    return [(socket.AF_INET6, kind, protocol, "", (plain, port, 0, index))]
+    # Written the way the system writes it.
+    written = socket.inet_ntop(socket.AF_INET6, packed)
+    return [(socket.AF_INET6, kind, protocol, "", (written, port, 0, index))]

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 
 def _refuse(what: str) -> NoReturn:
     raise NotImplementedError(f"epicycle {_epicycle.build_facts()['version']} does not have {what} yet")
 
 
-class Pending(_epicycle.Loop):
+class Pending(Part):
     """TLS, UDP, Unix sockets, sendfile."""
 
     def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -9,10 +9,10 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 
-class Pipes(_epicycle.Loop):
+class Pipes(Part):
     """Transports for the ends of pipes, for terminals and for sockets used as such."""
 
     async def connect_read_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:

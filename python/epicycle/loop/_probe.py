@@ -62,7 +62,11 @@ def teach() -> None:
     caught: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
     # A thread of its own: this one may be inside a running loop and task, which the recorder would disturb.
     thread = threading.Thread(target=lambda: caught.append(_catch()), name="epicycle-probe")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        # No more threads, at the interpreter's end for instance.
+        return
     thread.join()
     if caught:
         _epicycle.learn_task_callbacks(*caught[0])

@@ -22,7 +22,7 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 
 class ProcessTransport(base_subprocess.BaseSubprocessTransport):
@@ -163,7 +163,7 @@ class ProcessTransport(base_subprocess.BaseSubprocessTransport):
         return proc.returncode
 
 
-class Processes(_epicycle.Loop):
+class Processes(Part):
     """subprocess_exec, subprocess_shell."""
 
     def _start_processes(self) -> None:

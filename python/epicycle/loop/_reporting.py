@@ -7,7 +7,7 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 _Handler = Callable[[Any, dict[str, Any]], object]
 
@@ -15,10 +15,9 @@ _Handler = Callable[[Any, dict[str, Any]], object]
 _ORIGINS = {"source_traceback": "Object", "handle_traceback": "Handle"}
 
 
-class Reporting(_epicycle.Loop):
+class Reporting(Part):
     """set_exception_handler, call_exception_handler, default_exception_handler."""
 
-    _current_handle: Any
     _exception_handler: _Handler | None = None
 
     def get_exception_handler(self) -> _Handler | None:
@@ -75,7 +74,7 @@ class Reporting(_epicycle.Loop):
             culprit = context.get(key)
             if culprit is not None:
                 get_context = getattr(culprit, "get_context", None)
-                ctx = get_context() if get_context is not None else None
+                ctx: Any = get_context() if get_context is not None else None
                 if hasattr(ctx, "run"):
                     ctx.run(handler, self, context)
                     return

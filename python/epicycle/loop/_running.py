@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import warnings
 import weakref
-from asyncio import base_events, events
+from asyncio import base_events, coroutines, events
 from asyncio.log import logger
-from collections.abc import AsyncGenerator, Awaitable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from typing import Any
 
 from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 # The very function that asyncio's own loop adds: anyio looks for it among a future's callbacks.
-_stop_loop = base_events._run_until_complete_cb
+_stop_loop: Any = base_events._run_until_complete_cb  # type: ignore[attr-defined]
 
 
-def _debug_by_default() -> bool:
-    """What `asyncio.coroutines` decides from `-X dev` and PYTHONASYNCIODEBUG."""
-    if sys.flags.dev_mode:
-        return True
-    return not sys.flags.ignore_environment and bool(os.environ.get("PYTHONASYNCIODEBUG"))
-
-
-class Running(_epicycle.Loop):
+class Running(Part):
     """run_forever, run_until_complete, close and what belongs to them."""
 
     slow_callback_duration: float
@@ -39,12 +32,10 @@ class Running(_epicycle.Loop):
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
         self._tracks_origins = False
-        self.set_debug(_debug_by_default())
+        self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
-        )
+        return f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -76,7 +67,7 @@ class Running(_epicycle.Loop):
             self._track_coroutine_origins(False)
             sys.set_asyncgen_hooks(*hooks)
 
-    def run_until_complete(self, future: Generator[Any, None, Any] | Awaitable[Any]) -> Any:
+    def run_until_complete(self, future: Any) -> Any:
         """Runs until `future` (a coroutine, which becomes a task, or a future of this loop) is done.
 
         Returns its result or raises its exception.  Raises RuntimeError when the loop is stopped before.
@@ -84,7 +75,7 @@ class Running(_epicycle.Loop):
         self._check_closed()
         self._check_not_running()
         made_here = not asyncio.isfuture(future)
-        awaited: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
+        awaited: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
         if made_here:
             # Should it be left pending, the error below tells of it.
             awaited._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -137,6 +128,7 @@ class Running(_epicycle.Loop):
             warnings.warn(
                 f"asynchronous generator {agen!r} was scheduled after loop.shutdown_asyncgens() call",
                 ResourceWarning,
+                stacklevel=2,
                 source=self,
             )
         self._asyncgens.add(agen)

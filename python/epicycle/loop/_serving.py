@@ -17,8 +17,8 @@ from typing import Any
 
 from epicycle import _epicycle
 from epicycle.loop._names import AddressInfo
+from epicycle.loop._part import Part
 from epicycle.loop._sockets import refuse_ssl
-
 
 # Newer versions pass over an address whose family is switched off, as long as another can be bound.
 _SKIPS_UNAVAILABLE = sys.version_info >= (3, 13)
@@ -91,7 +91,7 @@ class Server(asyncio.Server):
         return self._serving
 
     @property
-    def sockets(self) -> tuple[trsock.TransportSocket, ...]:
+    def sockets(self) -> tuple[trsock.TransportSocket, ...]:  # type: ignore[override]
         """The listening sockets; empty once closed."""
         return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
 
@@ -160,7 +160,7 @@ class Server(asyncio.Server):
         await waiter
 
 
-class Serving(_epicycle.Loop):
+class Serving(Part):
     """create_server."""
 
     async def create_server(

@@ -15,16 +15,18 @@ import signal
 import socket
 from asyncio.log import logger
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
+
+_Ts = TypeVarTuple("_Ts")
 
 
 def _do_nothing(number: int, frame: Any) -> None:
     """The Python-level handler: the number in the socket is what counts."""
 
 
-class Signals(_epicycle.Loop):
+class Signals(Part):
     """add_signal_handler, remove_signal_handler."""
 
     def _start_signals(self) -> None:
@@ -54,7 +56,7 @@ class Signals(_epicycle.Loop):
     def _signals_arriving(self) -> Generator[None, None, None]:
         """Within, a signal wakes the loop.  In the main thread only."""
         ours = self._signal_descriptor()
-        before = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        before = signal.set_wakeup_fd(ours)
         try:
             yield
         finally:
@@ -86,7 +88,7 @@ class Signals(_epicycle.Loop):
         else:
             self._queue_handle(handle)
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts) -> None:
         """Calls `callback(*args)` in the loop whenever the signal arrives.
 
         Raises TypeError for a coroutine function or a signal that is no int, ValueError for an unknown signal,
@@ -98,7 +100,7 @@ class Signals(_epicycle.Loop):
         self._check_closed()
         try:
             # Refuses to work outside the main thread, before anything has been changed.
-            signal.set_wakeup_fd(self._signal_descriptor(), warn_on_full_buffer=False)
+            signal.set_wakeup_fd(self._signal_descriptor())
         except (ValueError, OSError) as error:
             raise RuntimeError(str(error)) from None
         self._signal_handlers[sig] = self._make_handle(callback, args)

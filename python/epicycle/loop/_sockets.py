@@ -8,7 +8,7 @@ import socket
 import ssl
 from typing import Any
 
-from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 
 def refuse_ssl(sock: socket.socket) -> None:
@@ -17,7 +17,7 @@ def refuse_ssl(sock: socket.socket) -> None:
         raise TypeError("Socket cannot be of type SSLSocket")
 
 
-class Sockets(_epicycle.Loop):
+class Sockets(Part):
     """sock_recv, sock_recv_into, sock_sendall, sock_connect, sock_accept."""
 
     def _check_socket(self, sock: socket.socket) -> None:
@@ -60,10 +60,10 @@ class Sockets(_epicycle.Loop):
         if not handle.cancelled():
             self.remove_writer(fd)
 
-    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
-        """Receives up to `nbytes`; empty when the peer has ended its side."""
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
+        """Receives up to `n` bytes; empty when the peer has ended its side."""
         self._check_socket(sock)
-        data: bytes = await self._readable(sock, functools.partial(sock.recv, nbytes))
+        data: bytes = await self._readable(sock, functools.partial(sock.recv, n))
         return data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:

@@ -13,6 +13,21 @@ use crate::ffi::call;
 use crate::ffi::fastcall::Args;
 use crate::py::names;
 
+/// Where zero seconds lie on the timers' time line: room is left before it, for who asks for a time before zero.
+const ZERO: Nanos = Nanos::from_secs(1);
+
+/// A time as `loop.time()` counts it, on the time line of the timers: never earlier, and in the same order.
+///
+/// Times before zero are all in the past; they only have to keep their order, which the bits of a float do.
+#[inline(always)]
+pub fn on_time_line(seconds: f64) -> Nanos {
+    if seconds < 0.0 {
+        // The larger the magnitude, the larger the bits: turned round, and cut to fit below ZERO.
+        return Nanos((f64::INFINITY.to_bits() - (-seconds).to_bits()) >> 34);
+    }
+    ZERO.saturating_add(Nanos::from_secs_f64(seconds))
+}
+
 /// `loop.time()`
 pub fn time(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
@@ -21,7 +36,7 @@ pub fn time(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     Ok(PyFloat::new(py, now.as_secs_f64()).into_any().unbind())
 }
 
-/// What `loop.time()` says now, as the loop's timers count it.
+/// What `loop.time()` says now, on the timers' time line.
 ///
 /// # Errors
 /// What a replaced `time` raises.
@@ -29,9 +44,9 @@ pub fn time(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
 pub fn now(slf: &Bound<'_, Loop>) -> PyResult<Nanos> {
     let this = slf.get();
     if this.time_replaced() {
-        return Ok(Nanos::from_secs_f64(seconds(slf)?.extract()?));
+        return Ok(on_time_line(seconds(slf)?.extract()?));
     }
-    this.kernel_now(slf.py())
+    Ok(ZERO.saturating_add(this.kernel_now(slf.py())?))
 }
 
 /// What `loop.time()` says now, as Python sees it.

@@ -26,7 +26,11 @@ impl Core {
     pub fn new() -> std::io::Result<Self> {
         let turn = Turn::new(LoopKernel::new()?)?;
         let inbox = Arc::clone(&turn.inbox);
-        Ok(Self { turn, buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(), inbox })
+        Ok(Self {
+            turn,
+            buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
+            inbox,
+        })
     }
 
     /// Queues an entry behind everything that was queued before it, by whatever thread.

@@ -1,13 +1,13 @@
 //! What waits in the loop's queues, and what its descriptors belong to.
 
+use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::PyTraverseError;
 
 use epicycle_reactor::interest::Readiness;
 
 use crate::ffi::class::NativeRef;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::{Handle, LockedHandle, TimerHandle};
 use crate::net::Listener;
 use crate::pipe::{PipeReadTransport, PipeWork, PipeWriteTransport};
 use crate::transport::StreamTransport;
@@ -19,9 +19,15 @@ pub enum Entry {
     /// A callback of `call_later` or `call_at`.
     Timer(NativeRef<TimerHandle>),
     /// A step or wake-up of asyncio's C Task, for which no handle was made.
-    Step { callable: Py<PyAny>, argument: Option<Py<PyAny>>, context: Py<PyAny> },
-    /// A handle that locks while it runs (`call_soon_threadsafe` of Python 3.14 and later).
-    Locked(Py<PyAny>),
+    Step {
+        callable: Py<PyAny>,
+        argument: Option<Py<PyAny>>,
+        context: Py<PyAny>,
+    },
+    /// A callback of `call_soon_threadsafe`, from Python 3.14 on.
+    Locked(NativeRef<LockedHandle>),
+    /// A handle of another make, queued again.
+    Foreign(Py<PyAny>),
     /// A byte stream has something to do.
     Stream(NativeRef<StreamTransport>, StreamWork),
     /// A listening socket has connections waiting.
@@ -44,17 +50,32 @@ pub enum StreamWork {
 }
 
 impl Entry {
+    /// Gives the entry up unrun.  May run finalisers.
+    pub fn discard(self, py: Python<'_>) {
+        match self {
+            Self::Handle(handle) => handle.release(py),
+            Self::Timer(handle) => handle.release(py),
+            Self::Locked(handle) => handle.release(py),
+            other => drop(other),
+        }
+    }
+
     /// Shows the objects that the entry owns to the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Handle(handle) => visit.call(handle.as_py()),
-            Self::Timer(handle) => visit.call(handle.as_py()),
-            Self::Step { callable, argument, context } => {
+            Self::Handle(handle) => handle.traverse(visit),
+            Self::Timer(handle) => handle.traverse(visit),
+            Self::Step {
+                callable,
+                argument,
+                context,
+            } => {
                 visit.call(callable)?;
                 visit.call(argument)?;
                 visit.call(context)
             }
-            Self::Locked(handle) => visit.call(handle),
+            Self::Locked(handle) => handle.traverse(visit),
+            Self::Foreign(handle) => visit.call(handle),
             Self::Stream(transport, _) => visit.call(transport.as_py()),
             Self::Accept(listener) => visit.call(listener),
             Self::PipeRead(transport, _) => visit.call(transport.as_py()),
@@ -87,7 +108,10 @@ impl Watcher {
 /// What a watched descriptor belongs to.
 pub enum Source {
     /// Up to two who share it, one for each direction: callbacks, and the transports of pipes and terminals.
-    Shared { reader: Option<Watcher>, writer: Option<Watcher> },
+    Shared {
+        reader: Option<Watcher>,
+        writer: Option<Watcher>,
+    },
     /// A transport.
     Stream(NativeRef<StreamTransport>),
     /// A listening socket.

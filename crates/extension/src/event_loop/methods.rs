@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use epicycle_reactor::inbox::Inbox;
 use epicycle_reactor::kernel::Kernel;
+use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, intern};
 
 use super::core::{Core, LoopKernel};
 use super::entry::Entry;
@@ -63,7 +63,9 @@ impl Loop {
     }
 
     pub(super) fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.factory.peek(|factory| factory.as_ref().map(|factory| factory.clone_ref(py))).flatten()
+        self.factory
+            .peek(|factory| factory.as_ref().map(|factory| factory.clone_ref(py)))
+            .flatten()
     }
 
     /// # Errors
@@ -73,6 +75,15 @@ impl Loop {
         match self.state.load(Ordering::Relaxed) {
             OPEN => Ok(()),
             state => Err(unusable(state)),
+        }
+    }
+
+    /// # Errors
+    /// `RuntimeError` when the loop belongs to the parent process.
+    pub(super) fn check_not_forked(&self) -> PyResult<()> {
+        match self.state.load(Ordering::Relaxed) {
+            FORKED => Err(unusable(FORKED)),
+            _ => Ok(()),
         }
     }
 
@@ -198,7 +209,9 @@ impl Loop {
     }
 
     fn _set_task_factory(&self, py: Python<'_>, factory: Option<Py<PyAny>>) -> PyResult<()> {
-        let before = self.factory.with(py, |place| std::mem::replace(place, factory))?;
+        let before = self
+            .factory
+            .with(py, |place| std::mem::replace(place, factory))?;
         drop(before);
         Ok(())
     }
@@ -215,14 +228,23 @@ impl Loop {
         args: Py<PyTuple>,
     ) -> PyResult<Py<PyAny>> {
         let context = context::copy_current(slf.py())?;
-        Ok(new_handle(slf, Work { callback, args, context })?.into_any().unbind())
+        Ok(new_handle(
+            slf,
+            Work {
+                callback,
+                args,
+                context,
+            },
+        )?
+        .into_any()
+        .unbind())
     }
 
     /// Queues a handle, perhaps once more, from any thread.
     fn _queue_handle(&self, handle: &Bound<'_, PyAny>) -> PyResult<()> {
         let entry = match Native::<Handle>::cast(handle) {
             Some(handle) => Entry::Handle(handle.clone().unbind()),
-            None => Entry::Locked(handle.clone().unbind()),
+            None => Entry::Foreign(handle.clone().unbind()),
         };
         self.deliver(handle.py(), entry)
     }
@@ -252,9 +274,21 @@ impl Loop {
         slf.get().check_open()?;
         let fd = readers::descriptor(&sock)?;
         readers::ensure_not_used(slf, fd, &sock)?;
-        let peer = slf.get().cell.with(py, |core| core.turn.kernel.peer_address(fd))?.ok();
+        let peer = slf
+            .get()
+            .cell
+            .with(py, |core| core.turn.kernel.peer_address(fd))?
+            .ok();
         let endpoint = Endpoint::Python(sock.unbind());
-        let origin = Origin { endpoint, fd, peer, protocol, waiter, server, extra };
+        let origin = Origin {
+            endpoint,
+            fd,
+            peer,
+            protocol,
+            waiter,
+            server,
+            extra,
+        };
         Ok(transport::open(slf, origin)?.into_any().unbind())
     }
 
@@ -267,7 +301,16 @@ impl Loop {
         waiter: Option<Py<PyAny>>,
         extra: Option<Py<PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        pipe::read::open(slf, pipe::Origin { pipe, fd, protocol, waiter, extra })
+        pipe::read::open(
+            slf,
+            pipe::Origin {
+                pipe,
+                fd,
+                protocol,
+                waiter,
+                extra,
+            },
+        )
     }
 
     /// The same of a writing end; `notices` says whether the end of all readers makes it readable.
@@ -280,7 +323,17 @@ impl Loop {
         waiter: Option<Py<PyAny>>,
         extra: Option<Py<PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        pipe::write::open(slf, pipe::Origin { pipe, fd, protocol, waiter, extra }, notices)
+        pipe::write::open(
+            slf,
+            pipe::Origin {
+                pipe,
+                fd,
+                protocol,
+                waiter,
+                extra,
+            },
+            notices,
+        )
     }
 
     /// Forgets everything that is queued and gives the kernel its descriptors back.
@@ -333,7 +386,10 @@ impl Loop {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(Some(factory)) = self.factory.peek(|factory| factory.as_ref().map(|it| visit.call(it))) {
+        if let Some(Some(factory)) = self
+            .factory
+            .peek(|factory| factory.as_ref().map(|it| visit.call(it)))
+        {
             factory?;
         }
         let shown = self.cell.peek(|core| {
@@ -363,10 +419,17 @@ impl Loop {
         let taken = self.cell.with(py, |core| {
             let turn = &mut core.turn;
             let tokens: Vec<_> = turn.registry.iter().map(|(token, _, _)| token).collect();
-            let sources: Vec<_> = tokens.into_iter().map(|token| turn.unwatch(token)).collect();
+            let sources: Vec<_> = tokens
+                .into_iter()
+                .map(|token| turn.unwatch(token))
+                .collect();
             (turn.ready.drain_all(), turn.timers.drain_all(), sources)
         })?;
-        drop((arrivals, taken));
+        let (ready, timers, sources) = taken;
+        for entry in arrivals.into_iter().chain(ready).chain(timers) {
+            entry.discard(py);
+        }
+        drop(sources);
         Ok(())
     }
 
@@ -376,10 +439,8 @@ impl Loop {
     /// What CPython raises when a class cannot be made.
     pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add_class::<Self>()?;
-        let class = module.py().get_type::<Self>();
-        let _ = intern!(module.py(), "time");
         add_methods::<Self>(
-            &class,
+            module.py(),
             vec![
                 method(c"call_soon", schedule::call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nCalls back in the next turn, in the order of the calls. Returns an asyncio.Handle."),
                 method(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon(), from any thread."),
@@ -387,7 +448,7 @@ impl Loop {
                 method(c"call_at", schedule::call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nCalls back when loop.time() has reached when, never earlier. Returns an asyncio.TimerHandle."),
                 method(c"time", clock::time, c"time($self)\n--\n\nThe loop's clock in seconds: monotonic, the same as time.monotonic()."),
                 method(c"create_future", tasks::create_future, c"create_future($self)\n--\n\nA new asyncio.Future of this loop."),
-                method(c"create_task", tasks::create_task, c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine. Returns an asyncio.Task, or what the task factory makes."),
+                method(c"create_task", tasks::create_task, tasks::CREATE_TASK_DOC),
                 method(c"add_reader", readers::add_reader, c"add_reader($self, fd, callback, *args)\n--\n\nCalls back whenever fd is readable."),
                 method(c"_add_reader", readers::add_reader_handle, c"_add_reader($self, fd, callback, *args)\n--\n\nAs add_reader(); returns the handle."),
                 method(c"_add_writer", readers::add_writer_handle, c"_add_writer($self, fd, callback, *args)\n--\n\nAs add_writer(); returns the handle."),

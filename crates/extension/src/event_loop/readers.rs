@@ -51,11 +51,19 @@ pub fn watch(
 ) -> Result<Option<Watcher>, (std::io::Error, Source)> {
     let turn = &mut core.turn;
     let alone = |watcher| match direction {
-        Direction::Read => Source::Shared { reader: Some(watcher), writer: None },
-        Direction::Write => Source::Shared { reader: None, writer: Some(watcher) },
+        Direction::Read => Source::Shared {
+            reader: Some(watcher),
+            writer: None,
+        },
+        Direction::Write => Source::Shared {
+            reader: None,
+            writer: Some(watcher),
+        },
     };
     let Some(token) = turn.registry.token_of(fd) else {
-        return turn.try_watch(fd, alone(watcher), direction.interest()).map(|_| None);
+        return turn
+            .try_watch(fd, alone(watcher), direction.interest())
+            .map(|_| None);
     };
     let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
     let interest = before.with(direction.interest());
@@ -64,7 +72,11 @@ pub fn watch(
         return Err((error, alone(watcher)));
     }
     turn.registry.set_interest(token, interest);
-    match turn.registry.get_mut(token).and_then(|source| direction.place(source)) {
+    match turn
+        .registry
+        .get_mut(token)
+        .and_then(|source| direction.place(source))
+    {
         Some(place) => Ok(place.replace(watcher)),
         None => Ok(Some(watcher)),
     }
@@ -79,7 +91,10 @@ pub fn unwatch(
 ) -> Option<Watcher> {
     let turn = &mut core.turn;
     let token = turn.registry.token_of(fd)?;
-    let place = turn.registry.get_mut(token).and_then(|source| direction.place(source))?;
+    let place = turn
+        .registry
+        .get_mut(token)
+        .and_then(|source| direction.place(source))?;
     let watcher = place.take_if(|watcher| wanted(watcher))?;
     let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
     let interest = before.without(direction.interest());
@@ -139,7 +154,9 @@ fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyRe
     };
     let handle = new_handle(slf, work)?.unbind();
     let kept = handle.clone_ref(py);
-    let outcome = this.cell.with(py, |core| watch(core, fd, direction, Watcher::Callback(kept)))?;
+    let outcome = this.cell.with(py, |core| {
+        watch(core, fd, direction, Watcher::Callback(kept))
+    })?;
     match outcome {
         Ok(replaced) => cancel(py, replaced)?,
         Err((error, _source)) => return Err(errors::os_error(py, &error)),
@@ -153,7 +170,10 @@ fn remove(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> P
     let file = file.ok_or_else(|| args.missing("fd"))?;
     let fd = descriptor_for_callbacks(slf, file)?;
     let removed = slf.get().forget_callback(py, fd, direction)?;
-    Ok(pyo3::types::PyBool::new(py, removed).to_owned().into_any().unbind())
+    Ok(pyo3::types::PyBool::new(py, removed)
+        .to_owned()
+        .into_any()
+        .unbind())
 }
 
 /// Nobody calls back who was taken out of a place.
@@ -170,9 +190,12 @@ pub fn cancel(py: Python<'_>, watcher: Option<Watcher>) -> PyResult<()> {
 impl Loop {
     fn forget_callback(&self, py: Python<'_>, fd: i32, direction: Direction) -> PyResult<bool> {
         if self.is_closed() {
-            return Ok(false);
+            // A closed loop watches nothing; one that belongs to the parent process is not ours to ask.
+            return self.check_not_forked().map(|()| false);
         }
-        let removed = self.cell.with(py, |core| unwatch(core, fd, direction, |_| true))?;
+        let removed = self
+            .cell
+            .with(py, |core| unwatch(core, fd, direction, |_| true))?;
         let found = removed.is_some();
         cancel(py, removed).map(|()| found)
     }
@@ -191,7 +214,10 @@ pub fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<i32> {
             .ok(),
     };
     match number {
-        None => Err(PyValueError::new_err(format!("Invalid file object: {}", file.repr()?))),
+        None => Err(PyValueError::new_err(format!(
+            "Invalid file object: {}",
+            file.repr()?
+        ))),
         Some(number) => i32::try_from(number)
             .ok()
             .filter(|number| *number >= 0)
@@ -216,7 +242,9 @@ pub fn ensure_not_used(slf: &Bound<'_, Loop>, fd: i32, file: &Bound<'_, PyAny>) 
         let registry = &core.turn.registry;
         match registry.get(registry.token_of(fd)?)? {
             Source::Stream(transport) => Some(("transport", transport.as_py().clone_ref(py))),
-            Source::Listener(listener) => Some(("server socket", listener.clone_ref(py).into_any())),
+            Source::Listener(listener) => {
+                Some(("server socket", listener.clone_ref(py).into_any()))
+            }
             Source::Shared { .. } => None,
         }
     })?;

@@ -39,7 +39,10 @@ pub fn callback_failed(
         format.call1((callback, args))?
     };
     let context = PyDict::new(py);
-    context.set_item(names::message(py), format!("Exception in callback {source}"))?;
+    context.set_item(
+        names::message(py),
+        format!("Exception in callback {source}"),
+    )?;
     context.set_item(names::exception(py), errors::into_value(py, error))?;
     context.set_item(names::handle(py), handle)?;
     if let Some(traceback) = traceback {
@@ -54,7 +57,9 @@ pub fn callback_failed(
 /// What the handler lets through.
 #[cold]
 pub fn to_handler(owner: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
-    owner.call_method1(names::call_exception_handler(owner.py()), (context,)).map(drop)
+    owner
+        .call_method1(names::call_exception_handler(owner.py()), (context,))
+        .map(drop)
 }
 
 /// Reports what a protocol's callback raised where asyncio would have called it as a callback of the loop.

@@ -42,7 +42,9 @@ fn turn(slf: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
 
     let timed = this.cell.with(py, |core| !core.turn.timers.is_empty())?;
     let now = if timed { clock::now(slf)? } else { Nanos(0) };
-    let mut parking = this.cell.with(py, |core| core.turn.park(now, this.is_stopping()))?;
+    let mut parking = this
+        .cell
+        .with(py, |core| core.turn.park(now, this.is_stopping()))?;
     let waited = if parking.will_block() || *busy >= TURNS_BETWEEN_YIELDS {
         *busy = 0;
         py.detach(|| parking.wait(now))
@@ -51,11 +53,12 @@ fn turn(slf: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
         parking.wait(now)
     };
     this.cell.with(py, |core| {
-        core.turn.collect(parking, |registry, ready, token, readiness| {
-            if let Some(source) = registry.get(token) {
-                awaken(py, source, readiness, |entry| ready.push(entry));
-            }
-        });
+        core.turn
+            .collect(parking, |registry, ready, token, readiness| {
+                if let Some(source) = registry.get(token) {
+                    awaken(py, source, readiness, |entry| ready.push(entry));
+                }
+            });
     })?;
     // A signal wakes the wait; its Python handler runs here, and may raise.
     py.check_signals()?;
@@ -83,14 +86,21 @@ fn awaken(py: Python<'_>, source: &Source, readiness: Readiness, mut push: impl 
                 if let (true, Some(watcher)) = (ready, watcher) {
                     push(match watcher {
                         Watcher::Callback(handle) => Entry::Handle(handle.clone_ref(py)),
-                        Watcher::PipeRead(transport) => Entry::PipeRead(transport.clone_ref(py), work),
-                        Watcher::PipeWrite(transport) => Entry::PipeWrite(transport.clone_ref(py), work),
+                        Watcher::PipeRead(transport) => {
+                            Entry::PipeRead(transport.clone_ref(py), work)
+                        }
+                        Watcher::PipeWrite(transport) => {
+                            Entry::PipeWrite(transport.clone_ref(py), work)
+                        }
                     });
                 }
             }
         }
         Source::Stream(transport) => {
-            push(Entry::Stream(transport.clone_ref(py), StreamWork::Ready(readiness)));
+            push(Entry::Stream(
+                transport.clone_ref(py),
+                StreamWork::Ready(readiness),
+            ));
         }
         Source::Listener(listener) => push(Entry::Accept(listener.clone_ref(py))),
     }
@@ -113,7 +123,13 @@ fn discard_dead_timers(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let is_dead = dead_timer(py)?;
     let mut dead = Vec::new();
-    slf.get().cell.with(py, |core| core.turn.prune(is_dead, &mut dead))
+    slf.get()
+        .cell
+        .with(py, |core| core.turn.prune(is_dead, &mut dead))?;
+    for entry in dead {
+        entry.discard(py);
+    }
+    Ok(())
 }
 
 /// Moves the timers that are due to the ready queue.
@@ -132,7 +148,9 @@ fn expire(slf: &Bound<'_, Loop>) -> PyResult<()> {
         }
         Ok::<(), PyErr>(())
     })?;
-    drop(dead);
+    for entry in dead {
+        entry.discard(py);
+    }
     moved
 }
 
@@ -142,7 +160,9 @@ fn run_batch(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let this = slf.get();
     let batch = this.cell.with(py, |core| core.turn.begin_batch())?;
     for _ in 0..batch {
-        let Some(entry) = this.cell.with(py, |core| core.turn.next())? else { break };
+        let Some(entry) = this.cell.with(py, |core| core.turn.next())? else {
+            break;
+        };
         if this.debug() {
             dispatch_watched(slf, entry)?;
         } else {
@@ -156,14 +176,31 @@ fn run_batch(slf: &Bound<'_, Loop>) -> PyResult<()> {
 fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
     let py = slf.py();
     match entry {
-        Entry::Step { callable, argument, context } => step(slf, callable, argument, context),
-        Entry::Handle(handle) => handle::call::run(slf, handle.bind(py)),
-        Entry::Timer(handle) => handle::call::run(slf, handle.bind(py)),
+        Entry::Step {
+            callable,
+            argument,
+            context,
+        } => step(slf, callable, argument, context),
+        Entry::Handle(handle) => {
+            let outcome = handle::call::run(slf, handle.bind(py));
+            handle.release(py);
+            outcome
+        }
+        Entry::Timer(handle) => {
+            let outcome = handle::call::run(slf, handle.bind(py));
+            handle.release(py);
+            outcome
+        }
+        Entry::Locked(handle) => {
+            let outcome = handle::locked::run(slf, handle.bind(py));
+            handle.release(py);
+            outcome
+        }
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
         Entry::PipeRead(transport, work) => pipe::work(&transport.into_bound(py), work),
         Entry::PipeWrite(transport, work) => pipe::work(&transport.into_bound(py), work),
-        Entry::Locked(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
+        Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
 }
 
@@ -189,10 +226,20 @@ fn step(
             // Whoever reads the report expects a handle.
             let args = PyTuple::new(py, argument)?;
             let callback = callable.into_bound(py);
-            let work =
-                Work { callback: callback.clone().unbind(), args: args.clone().unbind(), context: ctx };
+            let work = Work {
+                callback: callback.clone().unbind(),
+                args: args.clone().unbind(),
+                context: ctx,
+            };
             let handle: Native<'_, Handle> = new_handle(slf, work)?;
-            report::callback_failed(slf, error, &callback, Some(args.as_any()), handle.as_any(), None)
+            report::callback_failed(
+                slf,
+                error,
+                &callback,
+                Some(args.as_any()),
+                handle.as_any(),
+                None,
+            )
         }
     }
 }
@@ -204,7 +251,8 @@ fn dispatch_watched(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
     let handle = match &entry {
         Entry::Handle(handle) => handle.as_py().clone_ref(py),
         Entry::Timer(handle) => handle.as_py().clone_ref(py),
-        Entry::Locked(handle) => handle.clone_ref(py),
+        Entry::Locked(handle) => handle.as_py().clone_ref(py),
+        Entry::Foreign(handle) => handle.clone_ref(py),
         Entry::Stream(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Step { callable, .. } => callable.clone_ref(py),
         Entry::Accept(listener) => listener.clone_ref(py).into_any(),

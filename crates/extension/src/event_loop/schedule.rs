@@ -1,7 +1,6 @@
 //! call_soon, call_later, call_at, call_soon_threadsafe.
 
 use epicycle_reactor::kernel::Wake;
-use epicycle_reactor::time::Nanos;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
@@ -10,7 +9,8 @@ use super::entry::Entry;
 use super::{Loop, clock};
 use crate::ffi::context;
 use crate::ffi::fastcall::Args;
-use crate::handle::kinds::{Work, new_handle, new_timer_handle};
+use crate::handle::kinds::{Work, new_queued_handle, new_timer_handle};
+use crate::handle::locked::{IN_USE, new_locked_handle};
 use crate::py::imports::{Imports, TASK_CALLBACKS};
 use crate::py::names;
 
@@ -33,7 +33,11 @@ fn context_of<'a, 'py>(args: &Args<'a, 'py>) -> PyResult<Py<PyAny>> {
 
 #[inline(always)]
 fn work(args: &Args<'_, '_>, callback: &Bound<'_, PyAny>, first: usize) -> PyResult<Work> {
-    Ok(Work { context: context_of(args)?, callback: callback.clone().unbind(), args: args.rest(first) })
+    Ok(Work {
+        context: context_of(args)?,
+        callback: callback.clone().unbind(),
+        args: args.rest(first),
+    })
 }
 
 /// `loop.call_soon(callback, *args, context=None)`
@@ -55,7 +59,7 @@ pub fn call_soon(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAn
         this.cell.with(py, |core| core.push(entry))?;
         return Ok(py.None());
     }
-    let handle = new_handle(slf, work(args, callback, 1)?)?;
+    let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
     let entry = Entry::Handle(handle.clone().unbind());
     this.cell.with(py, |core| core.push(entry))?;
     Ok(handle.into_any().unbind())
@@ -70,7 +74,12 @@ pub fn call_soon_threadsafe(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
     if this.debug() {
         check_callback(callback, "call_soon_threadsafe")?;
     }
-    let handle = new_handle(slf, work(args, callback, 1)?)?;
+    if IN_USE {
+        let handle = new_locked_handle(slf, work(args, callback, 1)?)?;
+        this.deliver(py, Entry::Locked(handle.clone().unbind()))?;
+        return Ok(handle.into_any().unbind());
+    }
+    let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
     this.deliver(py, Entry::Handle(handle.clone().unbind()))?;
     Ok(handle.into_any().unbind())
 }
@@ -114,10 +123,11 @@ fn at(
         this.check_thread()?;
         check_callback(callback, "call_at")?;
     }
-    let deadline = Nanos::from_secs_f64(when.extract()?);
+    let deadline = clock::on_time_line(when.extract()?);
     let handle = new_timer_handle(slf, work(args, callback, 2)?, when.clone().unbind())?;
     let entry = Entry::Timer(handle.clone().unbind());
-    this.cell.with(py, |core| core.turn.schedule(deadline, entry))?;
+    this.cell
+        .with(py, |core| core.turn.schedule(deadline, entry))?;
     Ok(handle.into_any().unbind())
 }
 
@@ -128,10 +138,20 @@ fn at(
 pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     let imports = Imports::get(callback.py())?;
     let py = callback.py();
-    if imports.is_coroutine.bind(py).call1((callback,))?.is_truthy()?
-        || imports.is_coroutine_function.bind(py).call1((callback,))?.is_truthy()?
+    if imports
+        .is_coroutine
+        .bind(py)
+        .call1((callback,))?
+        .is_truthy()?
+        || imports
+            .is_coroutine_function
+            .bind(py)
+            .call1((callback,))?
+            .is_truthy()?
     {
-        return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+        return Err(PyTypeError::new_err(format!(
+            "coroutines cannot be used with {method}()"
+        )));
     }
     if !callback.is_callable() {
         return Err(PyTypeError::new_err(format!(
@@ -166,7 +186,9 @@ impl Loop {
         }
         let is_dead = super::run::dead_timer(py)?;
         let swept = self.cell.with(py, |core| core.turn.timers.sweep(is_dead))?;
-        drop(swept);
+        for entry in swept {
+            entry.discard(py);
+        }
         Ok(())
     }
 }

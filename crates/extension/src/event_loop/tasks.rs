@@ -1,7 +1,10 @@
 //! create_task and create_future: CPython's own C types, because tools look inside them.
 
+use std::ffi::CStr;
+
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::Loop;
 use crate::ffi::call;
@@ -19,8 +22,16 @@ pub fn create_future(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<
 pub fn new_future<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
     let imports = Imports::get(slf.py())?;
     let py = slf.py();
-    call::call_keywords(imports.future.bind(py), &[slf.as_any()], imports.loop_keyword.bind(py))
+    let future = class(imports.futures.bind(py), names::future_class(py))?;
+    call::call_keywords(&future, &[slf.as_any()], imports.loop_keyword.bind(py))
 }
+
+/// Signature and documentation of `create_task`: what `inspect` says has to be what this Python's asyncio takes.
+pub const CREATE_TASK_DOC: &CStr = if cfg!(Py_3_14) {
+    c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine. Returns an asyncio.Task, or what the task factory makes."
+} else {
+    c"create_task($self, coro, *, name=None, context=None)\n--\n\nSchedules a coroutine. Returns an asyncio.Task, or what the task factory makes."
+};
 
 /// `loop.create_task(coro, **kwargs)`
 pub fn create_task(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
@@ -52,14 +63,29 @@ pub fn create_task(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<Py
     }
     if let Some(factory) = factory {
         let arguments = (factory, coroutine, options);
-        return slf.call_method1("_create_task_by_factory", arguments).map(Bound::unbind);
+        return slf
+            .call_method1("_create_task_by_factory", arguments)
+            .map(Bound::unbind);
     }
     let imports = Imports::get(py)?;
-    let task = imports.task.bind(py);
+    let task = class(imports.tasks.bind(py), names::task_class(py))?;
     let Some(options) = options else {
-        return call::call_keywords(task, &[&coroutine, slf.as_any()], imports.loop_keyword.bind(py))
-            .map(Bound::unbind);
+        return call::call_keywords(
+            &task,
+            &[&coroutine, slf.as_any()],
+            imports.loop_keyword.bind(py),
+        )
+        .map(Bound::unbind);
     };
     options.set_item(names::is_loop(py), slf)?;
-    task.call(PyTuple::new(py, [coroutine])?, Some(&options)).map(Bound::unbind)
+    task.call(PyTuple::new(py, [coroutine])?, Some(&options))
+        .map(Bound::unbind)
+}
+
+fn class<'py>(
+    namespace: &Bound<'py, PyDict>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let found = namespace.get_item(name)?;
+    found.ok_or_else(|| PyAttributeError::new_err(format!("asyncio has no {name}")))
 }

@@ -50,7 +50,9 @@ pub fn call_tuple<'py>(
         } else {
             ffi::PyObject_Vectorcall(
                 callable.as_ptr(),
-                (*arguments.as_ptr().cast::<ffi::PyTupleObject>()).ob_item.as_ptr(),
+                (*arguments.as_ptr().cast::<ffi::PyTupleObject>())
+                    .ob_item
+                    .as_ptr(),
                 length as usize,
                 std::ptr::null_mut(),
             )
@@ -106,7 +108,9 @@ pub fn call_keywords<'py>(
     debug_assert!(named <= values.len());
     let mut pointers = [std::ptr::null_mut(); 9];
     if values.len() >= pointers.len() {
-        return Err(pyo3::exceptions::PySystemError::new_err("too many arguments for a native call"));
+        return Err(pyo3::exceptions::PySystemError::new_err(
+            "too many arguments for a native call",
+        ));
     }
     for (slot, value) in pointers[1..].iter_mut().zip(values) {
         *slot = value.as_ptr();

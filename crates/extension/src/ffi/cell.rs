@@ -30,7 +30,10 @@ impl Drop for Leave<'_> {
 
 impl<T> LoopCell<T> {
     pub fn new(value: T) -> Self {
-        Self { busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self {
+            busy: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
     }
 
     #[inline(always)]

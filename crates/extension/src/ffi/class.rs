@@ -13,13 +13,18 @@ use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
 use super::fastcall::{Definition, attached, guard};
 use super::members::all_slots;
+
+/// How an instance describes itself.
+pub type Repr<P> = fn(&Native<'_, P>) -> PyResult<Py<PyAny>>;
 
 /// The Rust part of an instance.
 pub trait Payload: Sized + Send + Sync + 'static {
@@ -39,7 +44,7 @@ pub trait Payload: Sized + Send + Sync + 'static {
     const FINALIZE: Option<fn(&Native<'_, Self>)> = None;
 
     /// `repr()`; `None` leaves it to the base class.
-    const REPR: Option<fn(&Native<'_, Self>) -> PyResult<Py<PyAny>>> = None;
+    const REPR: Option<Repr<Self>> = None;
 }
 
 #[repr(C)]
@@ -86,9 +91,14 @@ impl<P: Payload> Class<P> {
         // SAFETY: reads a field of a live type object.
         let base_size = unsafe { (*base.as_type_ptr()).tp_basicsize } as usize;
         let offset = base_size.next_multiple_of(align_of::<Body<P>>());
-        let body = if size_of::<P>() == 0 && !P::ATTRIBUTES { 0 } else { size_of::<Body<P>>() };
+        let body = if size_of::<P>() == 0 && !P::ATTRIBUTES {
+            0
+        } else {
+            size_of::<Body<P>>()
+        };
 
-        let mut table: Vec<ffi::PyMethodDef> = methods.into_iter().map(Definition::into_raw).collect();
+        let mut table: Vec<ffi::PyMethodDef> =
+            methods.into_iter().map(Definition::into_raw).collect();
         table.push(ffi::PyMethodDef::zeroed());
         let table = Box::leak(table.into_boxed_slice());
 
@@ -101,8 +111,14 @@ impl<P: Payload> Class<P> {
         };
         let mut members = Vec::new();
         if P::ATTRIBUTES {
-            members.push(member(c"__dictoffset__", std::mem::offset_of!(Body<P>, dict)));
-            members.push(member(c"__weaklistoffset__", std::mem::offset_of!(Body<P>, weaklist)));
+            members.push(member(
+                c"__dictoffset__",
+                std::mem::offset_of!(Body<P>, dict),
+            ));
+            members.push(member(
+                c"__weaklistoffset__",
+                std::mem::offset_of!(Body<P>, weaklist),
+            ));
         }
         // SAFETY: all-zero is the table's end mark.
         members.push(unsafe { std::mem::zeroed() });
@@ -136,15 +152,19 @@ impl<P: Payload> Class<P> {
         let bases = PyTuple::new(py, [base])?;
         // SAFETY: the spec and its tables are well formed; CPython copies the spec, the tables are never freed.
         let class = unsafe {
-            Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()))?
-                .cast_into_unchecked::<PyType>()
+            Bound::from_owned_ptr_or_err(
+                py,
+                ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()),
+            )?
+            .cast_into_unchecked::<PyType>()
         };
         let offsets = Box::leak(all_slots(base)?.into_boxed_slice());
         self.offset.store(offset, Ordering::Relaxed);
         self.length.store(offsets.len(), Ordering::Relaxed);
         self.slots.store(offsets.as_mut_ptr(), Ordering::Relaxed);
         // The class stays for the life of the process: this reference is never given back.
-        self.type_object.store(class.clone().into_ptr().cast(), Ordering::Release);
+        self.type_object
+            .store(class.clone().into_ptr().cast(), Ordering::Release);
         Ok(class)
     }
 
@@ -156,7 +176,12 @@ impl<P: Payload> Class<P> {
     #[inline(always)]
     fn body(&self, object: *mut ffi::PyObject) -> *mut Body<P> {
         // SAFETY: only called with instances of this class, which are `offset + size_of::<Body<P>>()` bytes long.
-        unsafe { object.cast::<u8>().add(self.offset.load(Ordering::Relaxed)).cast() }
+        unsafe {
+            object
+                .cast::<u8>()
+                .add(self.offset.load(Ordering::Relaxed))
+                .cast()
+        }
     }
 
     fn slots(&self) -> &[isize] {
@@ -181,21 +206,41 @@ impl<P: Payload> Class<P> {
     /// `RuntimeError` before the class is made, `MemoryError`.
     #[inline(always)]
     pub fn instance<'py>(&self, py: Python<'py>, payload: P) -> PyResult<Native<'py, P>> {
+        let made = self.hidden_instance(py, payload)?;
+        // SAFETY: new, so not tracked yet; payload and slots are in order.
+        unsafe { ffi::PyObject_GC_Track(made.as_ptr().cast()) };
+        Ok(made)
+    }
+
+    /// A new instance that the garbage collector does not know of yet; see [`NativeRef::release`].
+    ///
+    /// # Errors
+    /// As `instance`.
+    #[inline(always)]
+    pub fn hidden_instance<'py>(&self, py: Python<'py>, payload: P) -> PyResult<Native<'py, P>> {
         let class = self.pointer();
         if class.is_null() {
-            return Err(PyRuntimeError::new_err("native class used before it was made"));
+            return Err(PyRuntimeError::new_err(
+                "native class used before it was made",
+            ));
         }
-        // SAFETY: the allocator zeroes the instance and starts to track it; nothing runs between that and the write
-        // of the payload, so the collector never sees an unwritten one.
+        // SAFETY: the allocator gives `tp_basicsize` bytes behind which nothing of ours lies, with the object's head
+        // written; the rest is zeroed (empty slots, no dict, no weak references), then the payload is written.
         unsafe {
-            let object = ffi::PyType_GenericAlloc(class, 0);
+            let object = ffi::PyObject_GC_New::<ffi::PyObject>(class);
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
+            let head = size_of::<ffi::PyObject>();
+            let size = (*class).tp_basicsize as usize;
+            ptr::write_bytes(object.cast::<u8>().add(head), 0, size - head);
             if size_of::<P>() != 0 {
                 ptr::write(&raw mut (*self.body(object)).payload, payload);
             }
-            Ok(Native { object: Bound::from_owned_ptr(py, object), of: PhantomData })
+            Ok(Native {
+                object: Bound::from_owned_ptr(py, object),
+                of: PhantomData,
+            })
         }
     }
 }
@@ -209,7 +254,10 @@ pub struct Native<'py, P> {
 
 impl<P> Clone for Native<'_, P> {
     fn clone(&self) -> Self {
-        Self { object: self.object.clone(), of: PhantomData }
+        Self {
+            object: self.object.clone(),
+            of: PhantomData,
+        }
     }
 }
 
@@ -218,7 +266,9 @@ impl<'py, P: Payload> Native<'py, P> {
     #[inline(always)]
     pub fn cast<'a>(object: &'a Bound<'py, PyAny>) -> Option<&'a Self> {
         // SAFETY: the type was compared.
-        P::class().is_type_of(object).then(|| unsafe { Self::from_checked(object) })
+        P::class()
+            .is_type_of(object)
+            .then(|| unsafe { Self::from_checked(object) })
     }
 
     /// # Safety
@@ -252,7 +302,10 @@ impl<'py, P: Payload> Native<'py, P> {
     /// A reference to keep.
     #[inline(always)]
     pub fn unbind(self) -> NativeRef<P> {
-        NativeRef { object: self.object.unbind(), of: PhantomData }
+        NativeRef {
+            object: self.object.unbind(),
+            of: PhantomData,
+        }
     }
 }
 
@@ -281,16 +334,60 @@ impl<P: Payload> NativeRef<P> {
 
     #[inline(always)]
     pub fn into_bound(self, py: Python<'_>) -> Native<'_, P> {
-        Native { object: self.object.into_bound(py), of: PhantomData }
+        Native {
+            object: self.object.into_bound(py),
+            of: PhantomData,
+        }
     }
 
     #[inline(always)]
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { object: self.object.clone_ref(py), of: PhantomData }
+        Self {
+            object: self.object.clone_ref(py),
+            of: PhantomData,
+        }
     }
 
     pub fn as_py(&self) -> &Py<PyAny> {
         &self.object
+    }
+
+    /// Gives up a reference to an instance that was hidden from the garbage collector.
+    ///
+    /// Most such instances are owned by one queue alone and die with this reference: for them the collector would
+    /// have worked in vain.  One that somebody else holds is shown to it now.
+    #[inline(always)]
+    pub fn release(self, _py: Python<'_>) {
+        let object = self.object.as_ptr();
+        // SAFETY: attached, and the reference is still ours.
+        unsafe {
+            if ffi::Py_REFCNT(object) > 1 && ffi::PyObject_GC_IsTracked(object) == 0 {
+                ffi::PyObject_GC_Track(object.cast());
+            }
+        }
+    }
+
+    /// Shows the instance to the garbage collector, on behalf of the one queue that owns it.
+    ///
+    /// If it is hidden and nobody else holds it, then what it holds is the queue's; if it is hidden and somebody else
+    /// holds it, nothing is shown, and what hangs on it stays alive.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let object = self.object.as_ptr();
+        // SAFETY: the collector runs; the object is alive; slots hold NULL or a reference, and a `Py` is a pointer.
+        unsafe {
+            if ffi::PyObject_GC_IsTracked(object) != 0 {
+                return visit.call(&self.object);
+            }
+            if ffi::Py_REFCNT(object) == 1 {
+                for offset in P::class().slots() {
+                    let slot = object.cast::<u8>().offset(*offset);
+                    if !(*slot.cast::<*mut ffi::PyObject>()).is_null() {
+                        visit.call(&*slot.cast::<Py<PyAny>>())?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -322,7 +419,11 @@ unsafe extern "C" fn traverse<P: Payload>(
     argument: *mut c_void,
 ) -> c_int {
     let class = P::class();
-    let mut visitor = Visitor { visit, argument, outcome: 0 };
+    let mut visitor = Visitor {
+        visit,
+        argument,
+        outcome: 0,
+    };
     // SAFETY: called by the collector on a live instance.  A heap type is owned by its instances.  Slots hold NULL or
     // an object.  Payloads only show what they own and take no references.
     unsafe {
@@ -333,7 +434,12 @@ unsafe extern "C" fn traverse<P: Payload>(
         };
         show(ffi::Py_TYPE(object).cast());
         for offset in class.slots() {
-            show(*object.cast::<u8>().offset(*offset).cast::<*mut ffi::PyObject>());
+            show(
+                *object
+                    .cast::<u8>()
+                    .offset(*offset)
+                    .cast::<*mut ffi::PyObject>(),
+            );
         }
         if P::ATTRIBUTES {
             show((*class.body(object)).dict);

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::ffi::CStr;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::PyTypeError;
@@ -32,7 +31,10 @@ impl<'a, 'py> Args<'a, 'py> {
 
     fn name(&self) -> &'static str {
         // What a generic function was made for stands in angle brackets behind its name.
-        let path = self.path.split_once('<').map_or(self.path, |(path, _)| path);
+        let path = self
+            .path
+            .split_once('<')
+            .map_or(self.path, |(path, _)| path);
         path.rsplit("::").next().unwrap_or(path)
     }
 
@@ -52,7 +54,9 @@ impl<'a, 'py> Args<'a, 'py> {
     #[inline(always)]
     pub fn get(&self, index: usize) -> Option<&'a Bound<'py, PyAny>> {
         // SAFETY: the caller of the C function keeps its arguments alive during the call.
-        self.positional.get(index).map(|argument| unsafe { Bound::ref_from_ptr(self.py, argument) })
+        self.positional
+            .get(index)
+            .map(|argument| unsafe { Bound::ref_from_ptr(self.py, argument) })
     }
 
     /// Positional arguments from `start` on, as a tuple.
@@ -65,7 +69,8 @@ impl<'a, 'py> Args<'a, 'py> {
         // SAFETY: a fresh tuple of that length is filled completely with new references before anyone sees it;
         // PyTuple_New fails only for want of memory, which PyO3 too answers with a panic.
         unsafe {
-            let tuple = Bound::from_owned_ptr(self.py, ffi::PyTuple_New(rest.len() as ffi::Py_ssize_t));
+            let tuple =
+                Bound::from_owned_ptr(self.py, ffi::PyTuple_New(rest.len() as ffi::Py_ssize_t));
             for (index, argument) in rest.iter().enumerate() {
                 ffi::Py_INCREF(*argument);
                 ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, *argument);
@@ -180,7 +185,10 @@ where
         args: &Args<'a, 'py>,
     ) -> PyResult<Py<PyAny>> {
         // SAFETY: the descriptor that led here checked the receiver's class; the caller keeps it alive.
-        self(unsafe { Native::<P>::from_checked(Bound::ref_from_ptr(py, &slf)) }, args)
+        self(
+            unsafe { Native::<P>::from_checked(Bound::ref_from_ptr(py, &slf)) },
+            args,
+        )
     }
 }
 
@@ -198,7 +206,10 @@ where
         args: &Args<'a, 'py>,
     ) -> PyResult<Py<PyAny>> {
         // SAFETY: the descriptor that led here checked the receiver's class; the caller keeps it alive.
-        self(unsafe { Bound::ref_from_ptr(py, &slf).cast_unchecked::<C>() }, args)
+        self(
+            unsafe { Bound::ref_from_ptr(py, &slf).cast_unchecked::<C>() },
+            args,
+        )
     }
 }
 
@@ -217,21 +228,24 @@ pub fn method<S, F: Method<S>>(name: &'static CStr, function: F, doc: &'static C
     let _ = function;
     Definition(ffi::PyMethodDef {
         ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::<S, F> },
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: trampoline::<S, F>,
+        },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: doc.as_ptr(),
     })
 }
 
 /// Puts native methods on a class made by PyO3.
-pub fn add_methods<C: pyo3::PyClass>(class: &Bound<'_, PyType>, methods: Vec<Definition>) -> PyResult<()> {
+pub fn add_methods<C: pyo3::PyClass>(py: Python<'_>, methods: Vec<Definition>) -> PyResult<()> {
+    let class: Bound<'_, PyType> = py.get_type::<C>();
     for definition in methods {
         // Lives as long as the class: both are never freed.
         let definition = Box::leak(Box::new(definition.into_raw()));
         // SAFETY: the definition is static; the class is C's, which is what the trampoline expects of a receiver.
         let descriptor = unsafe {
             let pointer = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
-            Bound::from_owned_ptr_or_err(class.py(), pointer)?
+            Bound::from_owned_ptr_or_err(py, pointer)?
         };
         // SAFETY: the name is one of the C string literals handed to `method`.
         let name = unsafe { CStr::from_ptr(definition.ml_name) };
@@ -248,20 +262,30 @@ unsafe extern "C" fn trampoline<S, F: Method<S>>(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     guard(|py| {
-        // SAFETY: F has no data (checked in `method`), so there is nothing to initialise.
-        let function = unsafe { MaybeUninit::<F>::uninit().assume_init() };
+        // SAFETY: F has no data (checked in `method`) and was there once, so any dangling place holds one.
+        let function = unsafe { std::ptr::NonNull::<F>::dangling().read() };
         let positional = positional as usize;
         // SAFETY: the calling convention: `positional` values, then one for each item of `names` if that is not NULL.
         let (given, named) = unsafe {
-            let extra = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) as usize };
+            let extra = if names.is_null() {
+                0
+            } else {
+                ffi::PyTuple_GET_SIZE(names) as usize
+            };
             if values.is_null() {
                 (&[][..], &[][..])
             } else {
                 std::slice::from_raw_parts(values, positional + extra).split_at(positional)
             }
         };
-        let args =
-            Args { py, path: std::any::type_name::<F>(), positional: given, named, names, values: PhantomData };
+        let args = Args {
+            py,
+            path: std::any::type_name::<F>(),
+            positional: given,
+            named,
+            names,
+            values: PhantomData,
+        };
         // SAFETY: `slf` passed the descriptor's check.
         unsafe { function.invoke(py, slf, &args) }.map(Py::into_ptr)
     })

@@ -29,7 +29,10 @@ impl<P: Payload> Member<P> {
     pub fn find(base: &Bound<'_, PyType>, name: &str) -> PyResult<Self> {
         let descriptor = base.getattr(name)?;
         match offset_of(&descriptor) {
-            Some(offset) => Ok(Self { offset, of: PhantomData }),
+            Some(offset) => Ok(Self {
+                offset,
+                of: PhantomData,
+            }),
             None => Err(PyImportError::new_err(format!(
                 "{base} has no slot {name}: this build of epicycle does not fit this version of Python"
             ))),
@@ -84,7 +87,11 @@ fn offset_of(descriptor: &Bound<'_, PyAny>) -> Option<isize> {
 pub(super) fn all_slots(base: &Bound<'_, PyType>) -> PyResult<Vec<isize>> {
     let mut offsets = Vec::new();
     for class in base.getattr("__mro__")?.try_iter()? {
-        for value in class?.getattr("__dict__")?.call_method0("values")?.try_iter()? {
+        for value in class?
+            .getattr("__dict__")?
+            .call_method0("values")?
+            .try_iter()?
+        {
             offsets.extend(offset_of(&value?));
         }
     }

@@ -9,6 +9,7 @@
 //! - `fastcall.rs` methods called with a C array of arguments, without tuple or dict
 //! - `call.rs`     calling Python objects without building a tuple
 //! - `context.rs`  entering, leaving and copying `contextvars.Context`
+//! - `interpreter.rs` refusing subinterpreters
 //! - `buffer.rs`   looking into bytes-like objects, and lending memory to the kernel
 
 pub mod buffer;
@@ -17,4 +18,5 @@ pub mod cell;
 pub mod class;
 pub mod context;
 pub mod fastcall;
+pub mod interpreter;
 pub mod members;

@@ -20,9 +20,9 @@ pub fn run<P: Scheduled>(owner: &Bound<'_, Loop>, handle: &Native<'_, P>) -> PyR
         return Ok(());
     };
     let outcome = match args.cast_exact::<PyTuple>() {
-        Ok(args) => {
-            context::run(py, ctx.as_unbound(), || call::call_tuple(&callback, args).map(drop))
-        }
+        Ok(args) => context::run(py, ctx.as_unbound(), || {
+            call::call_tuple(&callback, args).map(drop)
+        }),
         // Somebody put another sequence into `_args`.
         Err(_) => context::run(py, ctx.as_unbound(), || {
             let args = args.try_iter()?.collect::<PyResult<Vec<_>>>()?;

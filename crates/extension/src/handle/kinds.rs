@@ -85,12 +85,16 @@ impl Scheduled for TimerHandle {
     }
 }
 
-fn base<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
-    Ok(py.import("asyncio.events")?.getattr(name)?.cast_into::<PyType>()?)
+/// One of asyncio's classes of handles.
+pub(super) fn base<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    Ok(py
+        .import("asyncio.events")?
+        .getattr(name)?
+        .cast_into::<PyType>()?)
 }
 
 impl<P: Payload> Slots<P> {
-    fn find(base: &Bound<'_, PyType>) -> PyResult<Self> {
+    pub(super) fn find(base: &Bound<'_, PyType>) -> PyResult<Self> {
         Ok(Self {
             callback: Member::find(base, "_callback")?,
             args: Member::find(base, "_args")?,
@@ -105,7 +109,8 @@ impl<P: Payload> Slots<P> {
     /// Whether the handle was cancelled.
     #[inline(always)]
     pub fn is_cancelled(&self, handle: &Native<'_, P>) -> bool {
-        self.cancelled.is(handle, PyBool::new(handle.py(), true).as_ptr())
+        self.cancelled
+            .is(handle, PyBool::new(handle.py(), true).as_ptr())
     }
 
     /// What to run: callback, arguments, context; `None` once cancelled.
@@ -117,34 +122,65 @@ impl<P: Payload> Slots<P> {
         if self.is_cancelled(handle) {
             return None;
         }
-        Some((self.callback.get(handle)?, self.args.get(handle)?, self.context.get(handle)?))
+        Some((
+            self.callback.get(handle)?,
+            self.args.get(handle)?,
+            self.context.get(handle)?,
+        ))
+    }
+
+    /// The loop that the handle belongs to.
+    pub fn owner<'py>(&self, handle: &Native<'py, P>) -> Option<Bound<'py, PyAny>> {
+        self.owner.get(handle)
     }
 
     /// Where the handle was made, in debug mode.
     pub fn traceback<'py>(&self, handle: &Native<'py, P>) -> Option<Bound<'py, PyAny>> {
-        self.traceback.get(handle).filter(|traceback| !traceback.is_none())
+        self.traceback
+            .get(handle)
+            .filter(|traceback| !traceback.is_none())
     }
 
+    /// Fills the slots of a new handle.
     #[inline(always)]
-    fn fill(&self, handle: &Native<'_, P>, owner: &Bound<'_, Loop>, work: Work) -> PyResult<()> {
+    pub(super) fn fill(
+        &self,
+        handle: &Native<'_, P>,
+        owner: &Bound<'_, Loop>,
+        work: Work,
+    ) -> PyResult<()> {
         let py = handle.py();
         self.callback.set(handle, work.callback);
         self.args.set(handle, work.args.into_any());
         self.context.set(handle, work.context);
         self.owner.set(handle, owner.clone().into_any().unbind());
-        self.cancelled.set(handle, PyBool::new(py, false).to_owned().into_any().unbind());
+        self.cancelled.set(
+            handle,
+            PyBool::new(py, false).to_owned().into_any().unbind(),
+        );
         self.repr.set(handle, py.None());
-        let traceback = if owner.get().debug() { Some(source_traceback(py)?) } else { None };
-        self.traceback.set(handle, traceback.unwrap_or_else(|| py.None()));
+        let traceback = if owner.get().debug() {
+            Some(source_traceback(py)?)
+        } else {
+            None
+        };
+        self.traceback
+            .set(handle, traceback.unwrap_or_else(|| py.None()));
         Ok(())
     }
 
     /// `Handle.cancel`: forgets callback and arguments; in debug mode keeps how the handle looked.
-    fn cancel(&self, handle: &Native<'_, P>) -> PyResult<()> {
+    pub(super) fn cancel(&self, handle: &Native<'_, P>) -> PyResult<()> {
         let py = handle.py();
-        self.cancelled.set(handle, PyBool::new(py, true).to_owned().into_any().unbind());
-        if self.owner.get(handle).is_some_and(|owner| owner_in_debug(&owner)) {
-            self.repr.set(handle, handle.as_any().repr()?.into_any().unbind());
+        self.cancelled
+            .set(handle, PyBool::new(py, true).to_owned().into_any().unbind());
+        if self
+            .owner
+            .get(handle)
+            .is_some_and(|owner| owner_in_debug(&owner))
+        {
+            self.repr
+                .set(handle, handle.as_any().repr()?.into_any().unbind());
         }
         self.callback.set(handle, py.None());
         self.args.set(handle, py.None());
@@ -161,7 +197,6 @@ fn source_traceback(py: Python<'_>) -> PyResult<Py<PyAny>> {
     let imports = Imports::get(py)?;
     let frame = imports.get_frame.bind(py).call1((0,))?;
     let stack = imports.extract_stack.bind(py).call1((frame,))?;
-    // Frames of our own Python layer say nothing to the user.
     Ok(stack.cast_into::<PyList>()?.into_any().unbind())
 }
 
@@ -176,7 +211,6 @@ pub struct Work {
 ///
 /// # Errors
 /// `MemoryError`, and what collecting the debug traceback raises.
-#[inline(always)]
 pub fn new_handle<'py>(owner: &Bound<'py, Loop>, work: Work) -> PyResult<Native<'py, Handle>> {
     let py = owner.py();
     let handle = HANDLE.instance(py, Handle)?;
@@ -184,7 +218,22 @@ pub fn new_handle<'py>(owner: &Bound<'py, Loop>, work: Work) -> PyResult<Native<
     Ok(handle)
 }
 
-/// A new `TimerHandle`, to be entered among the timers.
+/// A new `Handle` that goes into the ready queue, and is hidden from the garbage collector as long as it is there.
+///
+/// # Errors
+/// As `new_handle`.
+#[inline(always)]
+pub fn new_queued_handle<'py>(
+    owner: &Bound<'py, Loop>,
+    work: Work,
+) -> PyResult<Native<'py, Handle>> {
+    let py = owner.py();
+    let handle = HANDLE.hidden_instance(py, Handle)?;
+    Handle::slots(py)?.fill(&handle, owner, work)?;
+    Ok(handle)
+}
+
+/// A new `TimerHandle`, to be entered among the timers, and hidden from the garbage collector while it is there.
 ///
 /// # Errors
 /// As `new_handle`.
@@ -195,11 +244,14 @@ pub fn new_timer_handle<'py>(
     when: Py<PyAny>,
 ) -> PyResult<Native<'py, TimerHandle>> {
     let py = owner.py();
-    let handle = TIMER_HANDLE.instance(py, TimerHandle)?;
+    let handle = TIMER_HANDLE.hidden_instance(py, TimerHandle)?;
     TimerHandle::slots(py)?.fill(&handle, owner, work)?;
     let extra = timer_slots(py)?;
     extra.when.set(&handle, when);
-    extra.scheduled.set(&handle, PyBool::new(py, true).to_owned().into_any().unbind());
+    extra.scheduled.set(
+        &handle,
+        PyBool::new(py, true).to_owned().into_any().unbind(),
+    );
     Ok(handle)
 }
 
@@ -218,7 +270,10 @@ fn timer_slots(py: Python<'_>) -> PyResult<&'static TimerSlots> {
 #[inline(always)]
 pub fn unschedule(handle: &Native<'_, TimerHandle>) -> PyResult<()> {
     let py = handle.py();
-    timer_slots(py)?.scheduled.set(handle, PyBool::new(py, false).to_owned().into_any().unbind());
+    timer_slots(py)?.scheduled.set(
+        handle,
+        PyBool::new(py, false).to_owned().into_any().unbind(),
+    );
     Ok(())
 }
 
@@ -236,7 +291,11 @@ pub fn make_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add("Handle", class)?;
     let mut table = methods(cancel_timer, cancelled::<TimerHandle>);
-    table.push(method(c"when", when, c"The time at which the callback is due, in seconds on the clock of loop.time()."));
+    table.push(method(
+        c"when",
+        when,
+        c"The time at which the callback is due, in seconds on the clock of loop.time().",
+    ));
     let class = TIMER_HANDLE.make(
         c"epicycle.TimerHandle",
         c"A callback that was scheduled with loop.call_later() or loop.call_at(); see asyncio.TimerHandle.",
@@ -256,8 +315,16 @@ where
     D: crate::ffi::fastcall::Method<S>,
 {
     vec![
-        method(c"cancel", cancel, c"Cancels the callback; no effect once it has run or was cancelled."),
-        method(c"cancelled", cancelled, c"Whether the callback was cancelled."),
+        method(
+            c"cancel",
+            cancel,
+            c"Cancels the callback; no effect once it has run or was cancelled.",
+        ),
+        method(
+            c"cancelled",
+            cancelled,
+            c"Whether the callback was cancelled.",
+        ),
     ]
 }
 
@@ -274,15 +341,18 @@ fn cancel_timer(slf: &Native<'_, TimerHandle>, args: &Args<'_, '_>) -> PyResult<
     args.bind(&[], 0)?;
     let py = slf.py();
     let slots = TimerHandle::slots(py)?;
-    if !slots.is_cancelled(slf) {
-        slots.cancel(slf)?;
-        if timer_slots(py)?.scheduled.is(slf, PyBool::new(py, true).as_ptr()) {
-            if let Some(owner) = slots.owner.get(slf) {
-                if let Ok(owner) = owner.cast::<Loop>() {
-                    owner.get().timer_cancelled(py)?;
-                }
-            }
-        }
+    if slots.is_cancelled(slf) {
+        return Ok(py.None());
+    }
+    slots.cancel(slf)?;
+    let waits = timer_slots(py)?
+        .scheduled
+        .is(slf, PyBool::new(py, true).as_ptr());
+    if waits
+        && let Some(owner) = slots.owner.get(slf)
+        && let Ok(owner) = owner.cast::<Loop>()
+    {
+        owner.get().timer_cancelled(py)?;
     }
     Ok(py.None())
 }
@@ -290,7 +360,10 @@ fn cancel_timer(slf: &Native<'_, TimerHandle>, args: &Args<'_, '_>) -> PyResult<
 fn cancelled<P: Scheduled>(slf: &Native<'_, P>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let cancelled = P::slots(slf.py())?.is_cancelled(slf);
-    Ok(PyBool::new(slf.py(), cancelled).to_owned().into_any().unbind())
+    Ok(PyBool::new(slf.py(), cancelled)
+        .to_owned()
+        .into_any()
+        .unbind())
 }
 
 fn when(slf: &Native<'_, TimerHandle>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {

@@ -6,9 +6,12 @@
 //! asyncio's own code working on true values; native are its making, `cancel`, `cancelled`, `when` and its running.
 //!
 //! - `kinds.rs` the two classes, their slots, making one, cancelling
+//! - `locked.rs` the handle of `call_soon_threadsafe`, whose `cancel` waits for a running callback
 //! - `call.rs`  running one
 
 pub mod call;
 pub mod kinds;
+pub mod locked;
 
 pub use kinds::{Handle, Scheduled, TimerHandle};
+pub use locked::LockedHandle;

@@ -13,17 +13,23 @@ use pyo3::types::PyBytes;
 /// `MemoryError`, and a path that does not decode.
 pub fn to_python(py: Python<'_>, address: &Address) -> PyResult<Py<PyAny>> {
     Ok(match address {
-        Address::V4(address) => {
-            (address.ip().to_string(), address.port()).into_pyobject(py)?.into_any().unbind()
-        }
+        Address::V4(address) => (address.ip().to_string(), address.port())
+            .into_pyobject(py)?
+            .into_any()
+            .unbind(),
         Address::V6(address) => {
-            let parts =
-                (address.ip().to_string(), address.port(), address.flowinfo(), address.scope_id());
+            let parts = (
+                address.ip().to_string(),
+                address.port(),
+                address.flowinfo(),
+                address.scope_id(),
+            );
             parts.into_pyobject(py)?.into_any().unbind()
         }
-        Address::UnixPath(path) => {
-            OsStr::from_bytes(path).into_pyobject(py)?.into_any().unbind()
-        }
+        Address::UnixPath(path) => OsStr::from_bytes(path)
+            .into_pyobject(py)?
+            .into_any()
+            .unbind(),
         Address::UnixAbstract(name) => {
             let mut bytes = Vec::with_capacity(name.len() + 1);
             bytes.push(0);

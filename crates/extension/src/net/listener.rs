@@ -6,10 +6,10 @@ use epicycle_reactor::interest::Interest;
 use epicycle_reactor::kernel::Kernel;
 use epicycle_reactor::time::Nanos;
 use epicycle_reactor::token::Token;
+use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, intern};
 
 use crate::event_loop::entry::{Entry, Source};
 use crate::event_loop::{Loop, clock, readers, report};
@@ -51,7 +51,11 @@ impl Listener {
             state.token.take()
         })?;
         if let Some(token) = token {
-            let source = this.owner.get().cell.with(py, |core| core.turn.unwatch(token))?;
+            let source = this
+                .owner
+                .get()
+                .cell
+                .with(py, |core| core.turn.unwatch(token))?;
             drop(source);
         }
         Ok(())
@@ -91,7 +95,10 @@ pub fn listen<'py>(
             server: server.unbind(),
             context: context::copy_current(py)?,
             backlog,
-            state: LoopCell::new(State { token: None, stopped: false }),
+            state: LoopCell::new(State {
+                token: None,
+                stopped: false,
+            }),
         },
     )?;
     watch(&listener)?;
@@ -119,7 +126,9 @@ pub fn accept(slf: &Bound<'_, Listener>) -> PyResult<()> {
     let this = slf.get();
     let py = slf.py();
     let owner = this.owner.bind(py);
-    let (stopped, paused) = this.state.with(py, |state| (state.stopped, state.token.is_none()))?;
+    let (stopped, paused) = this
+        .state
+        .with(py, |state| (state.stopped, state.token.is_none()))?;
     if stopped {
         return Ok(());
     }
@@ -201,8 +210,13 @@ fn failed(slf: &Bound<'_, Listener>, error: &std::io::Error) -> PyResult<()> {
         Ok(false)
     })?;
     let report = PyDict::new(py);
-    let socket = Imports::get(py)?.transport_socket.call1(py, (&this.socket,))?;
-    report.set_item(names::exception(py), errors::into_value(py, errors::os_error(py, error)))?;
+    let socket = Imports::get(py)?
+        .transport_socket
+        .call1(py, (&this.socket,))?;
+    report.set_item(
+        names::exception(py),
+        errors::into_value(py, errors::os_error(py, error)),
+    )?;
     report.set_item(names::socket(py), socket)?;
     if !exhausted {
         report.set_item(names::message(py), "socket.accept() failed")?;
@@ -216,14 +230,16 @@ fn failed(slf: &Bound<'_, Listener>, error: &std::io::Error) -> PyResult<()> {
     }
     let again = clock::now(owner)?.saturating_add(RETRY_DELAY);
     let entry = Entry::Accept(slf.clone().unbind());
-    owner.get().cell.with(py, |core| core.turn.schedule(again, entry))?;
+    owner
+        .get()
+        .cell
+        .with(py, |core| core.turn.schedule(again, entry))?;
     report::to_handler(owner, &report)
 }
 
 impl Listener {
     /// Adds the class to the module.
     pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let _ = intern!(module.py(), "stop");
         module.add_class::<Self>()
     }
 }

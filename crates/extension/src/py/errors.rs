@@ -29,6 +29,5 @@ pub fn passes(py: Python<'_>, error: &PyErr) -> bool {
 
 /// The exception object itself, for handing to a protocol or an exception handler.
 pub fn into_value(py: Python<'_>, error: PyErr) -> Py<PyBaseException> {
-    let value = error.into_value(py);
-    value
+    error.into_value(py)
 }

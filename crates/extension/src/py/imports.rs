@@ -9,13 +9,16 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// The objects.
 pub struct Imports {
-    pub task: Py<PyAny>,
-    pub future: Py<PyAny>,
+    /// Where `Task` and `Future` are looked up each time, for programs and tests that put others there.
+    pub tasks: Py<PyDict>,
+    pub futures: Py<PyDict>,
     pub transport_socket: Py<PyAny>,
     pub socket: Py<PyAny>,
     pub buffered_protocol: Py<PyType>,
     pub strerror: Py<PyAny>,
     pub logger: Py<PyAny>,
+    /// `warnings.warn`, which can no longer be imported when the interpreter goes down.
+    pub warn: Py<PyAny>,
     pub extract_stack: Py<PyAny>,
     pub get_frame: Py<PyAny>,
     pub format_callback_source: Py<PyAny>,
@@ -41,7 +44,11 @@ impl Imports {
             Ok(py.import(module)?.getattr(name)?.unbind())
         };
         let class = |module: &str, name: &str| -> PyResult<Py<PyType>> {
-            Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+            Ok(py
+                .import(module)?
+                .getattr(name)?
+                .cast_into::<PyType>()?
+                .unbind())
         };
         // The names moved in 3.14 when the public function was deprecated.
         let is_coroutine_function = from("asyncio.coroutines", "_iscoroutinefunction")
@@ -53,13 +60,14 @@ impl Imports {
             .cast_into::<PyDict>()
             .is_ok_and(|defaults| defaults.contains("debug").unwrap_or(false));
         Ok(Self {
-            task: from("asyncio.tasks", "Task")?,
-            future: from("asyncio.futures", "Future")?,
+            tasks: py.import("asyncio.tasks")?.dict().unbind(),
+            futures: py.import("asyncio.futures")?.dict().unbind(),
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
             socket: from("socket", "socket")?,
             buffered_protocol: class("asyncio", "BufferedProtocol")?,
             strerror: from("os", "strerror")?,
             logger: from("asyncio.log", "logger")?,
+            warn: from("warnings", "warn")?,
             extract_stack: from("asyncio.format_helpers", "extract_stack")?,
             get_frame: from("sys", "_getframe")?,
             format_callback_source,

@@ -27,6 +27,7 @@ names! {
     exception = "exception",
     extra = "_extra",
     fileno = "fileno",
+    future_class = "Future",
     get_buffer = "get_buffer",
     handle = "handle",
     is_loop = "loop",
@@ -40,6 +41,7 @@ names! {
     slow_callback_duration = "slow_callback_duration",
     socket = "socket",
     source_traceback = "source_traceback",
+    task_class = "Task",
     time = "time",
     transport = "transport",
 }

@@ -6,8 +6,8 @@ use epicycle_reactor::interest::Interest;
 use epicycle_reactor::kernel::Kernel;
 use epicycle_reactor::net::Address;
 use epicycle_reactor::stream::Flow;
-use epicycle_reactor::stream::{Action, Lifecycle};
 use epicycle_reactor::stream::WriteQueue;
+use epicycle_reactor::stream::{Action, Lifecycle};
 use epicycle_reactor::token::Token;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyType};
@@ -19,7 +19,7 @@ use crate::event_loop::entry::{Entry, Source, StreamWork};
 use crate::event_loop::{Loop, report};
 use crate::ffi::buffer::Chunk;
 use crate::ffi::cell::LoopCell;
-use crate::ffi::class::{Class, Native, Payload, Visitor};
+use crate::ffi::class::{Class, Native, Payload, Repr, Visitor};
 use crate::ffi::context;
 use crate::ffi::fastcall::{Args, method};
 use crate::py::{errors, names};
@@ -59,7 +59,7 @@ static CLASS: Class<StreamTransport> = Class::unmade();
 impl Payload for StreamTransport {
     const ATTRIBUTES: bool = true;
     const FINALIZE: Option<fn(&Native<'_, Self>)> = Some(ending::abandoned);
-    const REPR: Option<fn(&Native<'_, Self>) -> PyResult<Py<PyAny>>> = Some(info::repr);
+    const REPR: Option<Repr<Self>> = Some(info::repr);
 
     fn class() -> &'static Class<Self> {
         &CLASS
@@ -108,7 +108,10 @@ pub struct Origin {
 ///
 /// # Errors
 /// `TypeError` for a protocol that is none; `RuntimeError` for a closed loop.
-pub fn open<'py>(owner: &Bound<'py, Loop>, origin: Origin) -> PyResult<Native<'py, StreamTransport>> {
+pub fn open<'py>(
+    owner: &Bound<'py, Loop>,
+    origin: Origin,
+) -> PyResult<Native<'py, StreamTransport>> {
     let py = owner.py();
     let buffered = is_buffered(origin.protocol.bind(py))?;
     let server = origin.server.as_ref().map(|server| server.clone_ref(py));
@@ -183,9 +186,11 @@ impl StreamTransport {
         let outcome = slf.state.with(py, |state| {
             let interest = state.interest();
             match state.token {
-                Some(token) => {
-                    slf.owner.get().cell.with(py, |core| core.turn.set_interest(token, interest))
-                }
+                Some(token) => slf
+                    .owner
+                    .get()
+                    .cell
+                    .with(py, |core| core.turn.set_interest(token, interest)),
                 None if interest.is_empty() => Ok(Ok(())),
                 None => slf.owner.get().cell.with(py, |core| {
                     state.token = Some(Self::register(slf, core, state.fd, interest)?);
@@ -203,7 +208,9 @@ impl StreamTransport {
         interest: Interest,
     ) -> std::io::Result<Token> {
         let source = Source::Stream(slf.clone().unbind());
-        core.turn.try_watch(fd, source, interest).map_err(|(error, _source)| error)
+        core.turn
+            .try_watch(fd, source, interest)
+            .map_err(|(error, _source)| error)
     }
 
     /// Stops watching the descriptor, whatever for.
@@ -212,7 +219,11 @@ impl StreamTransport {
         let source = slf.state.with(py, |state| {
             state.watching = false;
             match state.token.take() {
-                Some(token) => slf.owner.get().cell.with(py, |core| core.turn.unwatch(token)),
+                Some(token) => slf
+                    .owner
+                    .get()
+                    .cell
+                    .with(py, |core| core.turn.unwatch(token)),
                 None => Ok(None),
             }
         })??;
@@ -258,7 +269,9 @@ impl StreamTransport {
     #[inline(always)]
     pub(super) fn protocol<'py>(slf: &Native<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        slf.state.with(py, |state| state.protocol.as_ref().map(|it| it.bind(py).clone()))
+        slf.state.with(py, |state| {
+            state.protocol.as_ref().map(|it| it.bind(py).clone())
+        })
     }
 }
 
@@ -269,7 +282,9 @@ pub(super) fn begin(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     let mut outcome = Ok(());
     if let Some(protocol) = StreamTransport::protocol(slf)? {
         let made = StreamTransport::in_context(slf, || {
-            protocol.call_method1(names::connection_made(py), (slf.as_any(),)).map(drop)
+            protocol
+                .call_method1(names::connection_made(py), (slf.as_any(),))
+                .map(drop)
         });
         if let Err(error) = made {
             let name = names::connection_made(py);
@@ -277,15 +292,16 @@ pub(super) fn begin(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
         }
     }
     let reads = slf.state.with(py, |state| state.life.is_reading())?;
-    if reads {
-        if let Err(error) = StreamTransport::carry_out(slf, Action::StartReading) {
-            ending::fail(slf, error, "Fatal error: the connection cannot be watched.")?;
-        }
+    if reads && let Err(error) = StreamTransport::carry_out(slf, Action::StartReading) {
+        ending::fail(slf, error, "Fatal error: the connection cannot be watched.")?;
     }
     let waiter = slf.state.with(py, |state| state.waiter.take())?;
     if let Some(waiter) = waiter {
         let waiter = waiter.bind(py);
-        if !waiter.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        if !waiter
+            .call_method0(pyo3::intern!(py, "done"))?
+            .is_truthy()?
+        {
             waiter.call_method1(names::set_result(py), (py.None(),))?;
         }
     }
@@ -298,25 +314,92 @@ pub(super) fn begin(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 /// What CPython raises for a base that cannot be derived from.
 pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let base = py.import("asyncio.transports")?.getattr("Transport")?.cast_into::<PyType>()?;
+    let base = py
+        .import("asyncio.transports")?
+        .getattr("Transport")?
+        .cast_into::<PyType>()?;
     let table = vec![
-        method(c"write", write::write, c"Writes bytes-like data; returns at once. See asyncio.WriteTransport.write."),
-        method(c"writelines", write::writelines, c"Writes an iterable of bytes-like objects."),
-        method(c"write_eof", write::write_eof, c"Ends the writing half once everything queued has been sent."),
-        method(c"can_write_eof", can_write_eof, c"Whether write_eof() is supported: True."),
-        method(c"get_write_buffer_size", write::get_write_buffer_size, c"Bytes waiting to be sent."),
-        method(c"get_write_buffer_limits", write::get_write_buffer_limits, c"The marks of flow control in bytes: (low, high)."),
-        method(c"set_write_buffer_limits", write::set_write_buffer_limits, c"Sets the marks of flow control in bytes. ValueError unless high >= low >= 0."),
-        method(c"pause_reading", read::pause_reading, c"Stops calling the protocol's data_received() until resume_reading()."),
-        method(c"resume_reading", read::resume_reading, c"Undoes pause_reading()."),
-        method(c"is_reading", read::is_reading, c"Whether new data reaches the protocol."),
-        method(c"close", ending::close, c"Closes the connection after everything queued has been sent."),
-        method(c"abort", ending::abort, c"Closes the connection at once; what is queued is thrown away."),
-        method(c"_force_close", ending::force_close, c"As abort(), with an exception for connection_lost()."),
-        method(c"is_closing", ending::is_closing, c"Whether the connection is closing or closed."),
+        method(
+            c"write",
+            write::write,
+            c"Writes bytes-like data; returns at once. See asyncio.WriteTransport.write.",
+        ),
+        method(
+            c"writelines",
+            write::writelines,
+            c"Writes an iterable of bytes-like objects.",
+        ),
+        method(
+            c"write_eof",
+            write::write_eof,
+            c"Ends the writing half once everything queued has been sent.",
+        ),
+        method(
+            c"can_write_eof",
+            can_write_eof,
+            c"Whether write_eof() is supported: True.",
+        ),
+        method(
+            c"get_write_buffer_size",
+            write::get_write_buffer_size,
+            c"Bytes waiting to be sent.",
+        ),
+        method(
+            c"get_write_buffer_limits",
+            write::get_write_buffer_limits,
+            c"The marks of flow control in bytes: (low, high).",
+        ),
+        method(
+            c"set_write_buffer_limits",
+            write::set_write_buffer_limits,
+            c"Sets the marks of flow control in bytes. ValueError unless high >= low >= 0.",
+        ),
+        method(
+            c"pause_reading",
+            read::pause_reading,
+            c"Stops calling the protocol's data_received() until resume_reading().",
+        ),
+        method(
+            c"resume_reading",
+            read::resume_reading,
+            c"Undoes pause_reading().",
+        ),
+        method(
+            c"is_reading",
+            read::is_reading,
+            c"Whether new data reaches the protocol.",
+        ),
+        method(
+            c"close",
+            ending::close,
+            c"Closes the connection after everything queued has been sent.",
+        ),
+        method(
+            c"abort",
+            ending::abort,
+            c"Closes the connection at once; what is queued is thrown away.",
+        ),
+        method(
+            c"_force_close",
+            ending::force_close,
+            c"As abort(), with an exception for connection_lost().",
+        ),
+        method(
+            c"is_closing",
+            ending::is_closing,
+            c"Whether the connection is closing or closed.",
+        ),
         method(c"get_protocol", get_protocol, c"The current protocol."),
-        method(c"set_protocol", set_protocol, c"Switches to another protocol."),
-        method(c"get_extra_info", info::get_extra_info, c"A fact about the connection: 'socket', 'sockname', 'peername'."),
+        method(
+            c"set_protocol",
+            set_protocol,
+            c"Switches to another protocol.",
+        ),
+        method(
+            c"get_extra_info",
+            info::get_extra_info,
+            c"A fact about the connection: 'socket', 'sockname', 'peername'.",
+        ),
         method(c"get_loop", get_loop, c"The event loop of the connection."),
     ];
     let class = CLASS.make(

@@ -15,21 +15,17 @@ use crate::py::imports::Imports;
 use crate::py::{errors, names};
 
 /// `transport.close()`
-pub(super) fn close(
-    slf: &Native<'_, StreamTransport>,
-    args: &Args<'_, '_>,
-) -> PyResult<Py<PyAny>> {
+pub(super) fn close(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let action = slf.state.with(slf.py(), |state| state.life.close(!state.queue.is_empty()))?;
+    let action = slf
+        .state
+        .with(slf.py(), |state| state.life.close(!state.queue.is_empty()))?;
     StreamTransport::carry_out(slf, action)?;
     Ok(slf.py().None())
 }
 
 /// `transport.abort()`
-pub(super) fn abort(
-    slf: &Native<'_, StreamTransport>,
-    args: &Args<'_, '_>,
-) -> PyResult<Py<PyAny>> {
+pub(super) fn abort(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     lose_with(slf, None)?;
     Ok(slf.py().None())
@@ -53,7 +49,10 @@ pub(super) fn is_closing(
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let closing = slf.state.with(slf.py(), |state| state.life.is_closing())?;
-    Ok(PyBool::new(slf.py(), closing).to_owned().into_any().unbind())
+    Ok(PyBool::new(slf.py(), closing)
+        .to_owned()
+        .into_any()
+        .unbind())
 }
 
 fn lose_with(slf: &Native<'_, StreamTransport>, error: Option<Py<PyAny>>) -> PyResult<()> {
@@ -61,7 +60,10 @@ fn lose_with(slf: &Native<'_, StreamTransport>, error: Option<Py<PyAny>>) -> PyR
         if state.life.is_losing() {
             return (state.life.abort(), error);
         }
-        (state.life.abort(), std::mem::replace(&mut state.error, error))
+        (
+            state.life.abort(),
+            std::mem::replace(&mut state.error, error),
+        )
     })?;
     drop(unused);
     StreamTransport::carry_out(slf, action)
@@ -72,11 +74,7 @@ fn lose_with(slf: &Native<'_, StreamTransport>, error: Option<Py<PyAny>>) -> PyR
 /// # Errors
 /// `SystemExit` and `KeyboardInterrupt` pass.
 #[cold]
-pub(super) fn fail(
-    slf: &Native<'_, StreamTransport>,
-    error: PyErr,
-    message: &str,
-) -> PyResult<()> {
+pub(super) fn fail(slf: &Native<'_, StreamTransport>, error: PyErr, message: &str) -> PyResult<()> {
     let py = slf.py();
     if errors::passes(py, &error) {
         return Err(error);
@@ -88,7 +86,10 @@ pub(super) fn fail(
             let options = PyDict::new(py);
             options.set_item("exc_info", &value)?;
             let arguments = ("%r: %s", slf.as_any(), message);
-            Imports::get(py)?.logger.bind(py).call_method("debug", arguments, Some(&options))?;
+            Imports::get(py)?
+                .logger
+                .bind(py)
+                .call_method("debug", arguments, Some(&options))?;
         }
     } else {
         let protocol = StreamTransport::protocol(slf)?;
@@ -118,7 +119,9 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     if let Some(protocol) = protocol {
         let error = error.map_or_else(|| py.None().into_bound(py), |error| error.into_bound(py));
         let told = StreamTransport::in_context(slf, || {
-            protocol.call_method1(names::connection_lost(py), (error,)).map(drop)
+            protocol
+                .call_method1(names::connection_lost(py), (error,))
+                .map(drop)
         });
         if let Err(error) = told {
             let name = names::connection_lost(py);
@@ -129,7 +132,11 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
         state.life.finish();
         // Who asks for the address afterwards is told, as asyncio tells.
         if state.local.is_none() {
-            let asked = slf.owner.get().cell.with(py, |core| core.turn.kernel.local_address(state.fd));
+            let asked = slf
+                .owner
+                .get()
+                .cell
+                .with(py, |core| core.turn.kernel.local_address(state.fd));
             state.local = asked.ok().and_then(Result::ok);
         }
         (
@@ -150,14 +157,17 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let py = slf.py();
     let taken = slf.state.peek(|state| state.endpoint.take(py));
-    let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else { return };
+    let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else {
+        return;
+    };
     let warned = slf.as_any().repr().and_then(|text| {
         let message = format!("unclosed transport {text}");
         let options = PyDict::new(py);
         options.set_item("source", slf.as_any())?;
         let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?
-            .call_method("warn", (message, category), Some(&options))
+        Imports::get(py)?
+            .warn
+            .call(py, (message, category), Some(&options))
             .map(drop)
     });
     if let Err(error) = warned {

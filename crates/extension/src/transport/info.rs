@@ -20,11 +20,13 @@ pub(super) fn get_extra_info(
     let py = slf.py();
     let [name, default] = args.bind(&["name", "default"], 1)?;
     let name = name.ok_or_else(|| args.missing("name"))?;
-    let extra = slf.state.with(py, |state| state.extra.as_ref().map(|extra| extra.clone_ref(py)))?;
-    if let Some(extra) = extra {
-        if let Some(value) = extra.bind(py).get_item(name)? {
-            return Ok(value.unbind());
-        }
+    let extra = slf.state.with(py, |state| {
+        state.extra.as_ref().map(|extra| extra.clone_ref(py))
+    })?;
+    if let Some(extra) = extra
+        && let Some(value) = extra.bind(py).get_item(name)?
+    {
+        return Ok(value.unbind());
     }
     let known = match name.extract::<&str>().unwrap_or_default() {
         "socket" => python_socket(slf)?,
@@ -36,7 +38,9 @@ pub(super) fn get_extra_info(
 }
 
 fn known_address(py: Python<'_>, known: Option<Address>) -> PyResult<Option<Py<PyAny>>> {
-    known.map(|known| address::to_python(py, &known)).transpose()
+    known
+        .map(|known| address::to_python(py, &known))
+        .transpose()
 }
 
 /// Our own address, asked once.
@@ -44,7 +48,11 @@ fn local(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Address>> {
     let py = slf.py();
     slf.state.with(py, |state| {
         if state.local.is_none() && !state.endpoint.is_gone() {
-            let asked = slf.owner.get().cell.with(py, |core| core.turn.kernel.local_address(state.fd));
+            let asked = slf
+                .owner
+                .get()
+                .cell
+                .with(py, |core| core.turn.kernel.local_address(state.fd));
             state.local = asked.ok().and_then(Result::ok);
         }
         state.local.clone()
@@ -55,7 +63,9 @@ fn local(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Address>> {
 fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>>> {
     let py = slf.py();
     let wrap = |socket: &Py<PyAny>| -> PyResult<Option<Py<PyAny>>> {
-        Ok(Some(Imports::get(py)?.transport_socket.call1(py, (socket,))?))
+        Ok(Some(
+            Imports::get(py)?.transport_socket.call1(py, (socket,))?,
+        ))
     };
     enum Found {
         Python(Py<PyAny>),
@@ -65,18 +75,19 @@ fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>
     let found = slf.state.with(py, |state| match &state.endpoint {
         Endpoint::Python(socket) => Found::Python(socket.clone_ref(py)),
         Endpoint::Ours(fd) => Found::Ours(socket::number(fd), state.peer.clone()),
-        Endpoint::Gone(socket) => {
-            Found::Gone(socket.as_ref().map(|socket| socket.clone_ref(py)), state.peer.clone())
-        }
+        Endpoint::Gone(socket) => Found::Gone(
+            socket.as_ref().map(|socket| socket.clone_ref(py)),
+            state.peer.clone(),
+        ),
     })?;
     match found {
         Found::Python(socket) => wrap(&socket),
         Found::Ours(fd, peer) => {
             let made = socket::into_python(py, fd, peer.as_ref())?;
             let kept = made.clone_ref(py);
-            let before = slf
-                .state
-                .with(py, |state| std::mem::replace(&mut state.endpoint, Endpoint::Python(kept)))?;
+            let before = slf.state.with(py, |state| {
+                std::mem::replace(&mut state.endpoint, Endpoint::Python(kept))
+            })?;
             if let Endpoint::Ours(fd) = before {
                 // The socket object owns it from here on.
                 socket::release(fd);

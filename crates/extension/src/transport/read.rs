@@ -29,7 +29,10 @@ impl<T> Received<T> {
             Ok(0) => Self::End,
             Ok(count) => Self::Data(data(count)),
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
             {
                 Self::Nothing
             }
@@ -50,7 +53,9 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
         let protocol = state.protocol.as_ref()?.bind(py).clone();
         Some((state.fd, protocol, state.buffered))
     })?;
-    let Some((fd, protocol, buffered)) = current else { return Ok(()) };
+    let Some((fd, protocol, buffered)) = current else {
+        return Ok(());
+    };
     if buffered {
         return ready_buffered(slf, fd, &protocol);
     }
@@ -68,9 +73,11 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
             });
             match outcome {
                 Ok(()) => Ok(()),
-                Err(error) => {
-                    ending::fail(slf, error, "Fatal error: protocol.data_received() call failed.")
-                }
+                Err(error) => ending::fail(
+                    slf,
+                    error,
+                    "Fatal error: protocol.data_received() call failed.",
+                ),
             }
         }
         other => without_data(slf, &protocol, other),
@@ -86,14 +93,20 @@ fn ready_buffered(
     let buffer = StreamTransport::in_context(slf, || {
         let buffer = protocol.call_method1(names::get_buffer(py), (-1,))?;
         if buffer.len()? == 0 {
-            return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+            return Err(PyRuntimeError::new_err(
+                "get_buffer() returned an empty buffer",
+            ));
         }
         Ok(buffer)
     });
     let buffer = match buffer {
         Ok(buffer) => buffer,
         Err(error) => {
-            return ending::fail(slf, error, "Fatal error: protocol.get_buffer() call failed.");
+            return ending::fail(
+                slf,
+                error,
+                "Fatal error: protocol.get_buffer() call failed.",
+            );
         }
     };
     let received = writable(&buffer).and_then(|mut view| {
@@ -109,13 +122,17 @@ fn ready_buffered(
     match received {
         Ok(Received::Data(count)) => {
             let outcome = StreamTransport::in_context(slf, || {
-                protocol.call_method1(names::buffer_updated(py), (count,)).map(drop)
+                protocol
+                    .call_method1(names::buffer_updated(py), (count,))
+                    .map(drop)
             });
             match outcome {
                 Ok(()) => Ok(()),
-                Err(error) => {
-                    ending::fail(slf, error, "Fatal error: protocol.buffer_updated() call failed.")
-                }
+                Err(error) => ending::fail(
+                    slf,
+                    error,
+                    "Fatal error: protocol.buffer_updated() call failed.",
+                ),
             }
         }
         Ok(other) => without_data(slf, protocol, other),
@@ -159,13 +176,16 @@ fn ended(slf: &Native<'_, StreamTransport>, protocol: &Bound<'_, PyAny>) -> PyRe
     });
     match answer {
         Ok(keep_open) => {
-            let action =
-                slf.state.with(py, |state| state.life.peer_eof(keep_open, !state.queue.is_empty()))?;
+            let action = slf.state.with(py, |state| {
+                state.life.peer_eof(keep_open, !state.queue.is_empty())
+            })?;
             StreamTransport::carry_out(slf, action)
         }
-        Err(error) => {
-            ending::fail(slf, error, "Fatal error: protocol.eof_received() call failed.")
-        }
+        Err(error) => ending::fail(
+            slf,
+            error,
+            "Fatal error: protocol.eof_received() call failed.",
+        ),
     }
 }
 
@@ -175,7 +195,9 @@ pub(super) fn pause_reading(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let action = slf.state.with(slf.py(), |state| state.life.pause_reading())?;
+    let action = slf
+        .state
+        .with(slf.py(), |state| state.life.pause_reading())?;
     StreamTransport::carry_out(slf, action)?;
     Ok(slf.py().None())
 }
@@ -186,7 +208,9 @@ pub(super) fn resume_reading(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let action = slf.state.with(slf.py(), |state| state.life.resume_reading())?;
+    let action = slf
+        .state
+        .with(slf.py(), |state| state.life.resume_reading())?;
     StreamTransport::carry_out(slf, action)?;
     Ok(slf.py().None())
 }
@@ -198,5 +222,8 @@ pub(super) fn is_reading(
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let reading = slf.state.with(slf.py(), |state| state.life.is_reading())?;
-    Ok(PyBool::new(slf.py(), reading).to_owned().into_any().unbind())
+    Ok(PyBool::new(slf.py(), reading)
+        .to_owned()
+        .into_any()
+        .unbind())
 }

@@ -23,12 +23,17 @@ enum Written {
     /// Sent, or nothing to send.
     Done,
     /// Queued; the high-water mark has been passed just now or not.
-    Queued { pause: bool },
+    Queued {
+        pause: bool,
+    },
     Failed(io::Error),
 }
 
 fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// Data to write: `bytes` are kept, everything else is copied as far as the kernel does not take it at once.
@@ -69,10 +74,7 @@ impl<'a, 'py> Data<'a, 'py> {
 }
 
 /// `transport.write(data)`
-pub(super) fn write(
-    slf: &Native<'_, StreamTransport>,
-    args: &Args<'_, '_>,
-) -> PyResult<Py<PyAny>> {
+pub(super) fn write(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     let py = args.py();
     let object = match args.get(0) {
         Some(object) if args.len() == 1 && !args.has_keywords() => object,
@@ -82,7 +84,11 @@ pub(super) fn write(
         }
     };
     let data = Data::of(object)?;
-    write_all(slf, std::slice::from_ref(&data), "Cannot call write() after write_eof()")?;
+    write_all(
+        slf,
+        std::slice::from_ref(&data),
+        "Cannot call write() after write_eof()",
+    )?;
     Ok(py.None())
 }
 
@@ -118,13 +124,11 @@ fn write_all(
             return Ok(Ok(Written::Done));
         }
         match state.life.write() {
-            WriteVerdict::Accept => {
-                slf.owner.get().cell.with(py, |core| {
-                    let written = send_or_queue(&mut core.turn.kernel, state, data);
-                    core.turn.counters.bytes_out += written.1 as u64;
-                    written.0
-                })
-            }
+            WriteVerdict::Accept => slf.owner.get().cell.with(py, |core| {
+                let written = send_or_queue(&mut core.turn.kernel, state, data);
+                core.turn.counters.bytes_out += written.1 as u64;
+                written.0
+            }),
             WriteVerdict::AfterEof => return Err(PyRuntimeError::new_err(after_eof)),
             WriteVerdict::Discard { warn } => return Ok(Err(warn)),
         }
@@ -143,7 +147,9 @@ fn write_all(
         Err(false) => Ok(()),
         Err(true) => {
             let logger = Imports::get(py)?.logger.bind(py);
-            logger.call_method1("warning", ("socket.send() raised exception.",)).map(drop)
+            logger
+                .call_method1("warning", ("socket.send() raised exception.",))
+                .map(drop)
         }
     }
 }
@@ -256,15 +262,26 @@ fn pause_writing(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 }
 
 /// Calls `pause_writing` or `resume_writing`; what it raises is reported and changes nothing.
-fn tell(slf: &Native<'_, StreamTransport>, name: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
+fn tell(
+    slf: &Native<'_, StreamTransport>,
+    name: &Bound<'_, pyo3::types::PyString>,
+) -> PyResult<()> {
     let py = slf.py();
-    let Some(protocol) = StreamTransport::protocol(slf)? else { return Ok(()) };
+    let Some(protocol) = StreamTransport::protocol(slf)? else {
+        return Ok(());
+    };
     match call::method0(&protocol, name).map(drop) {
         Ok(()) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),
         Err(error) => {
             let message = format!("protocol.{name}() failed");
-            report::connection_failed(slf.owner.bind(py), error, &message, slf.as_any(), Some(&protocol))
+            report::connection_failed(
+                slf.owner.bind(py),
+                error,
+                &message,
+                slf.as_any(),
+                Some(&protocol),
+            )
         }
     }
 }
@@ -286,8 +303,9 @@ pub(super) fn write_eof(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let action =
-        slf.state.with(slf.py(), |state| state.life.write_eof(!state.queue.is_empty()))?;
+    let action = slf.state.with(slf.py(), |state| {
+        state.life.write_eof(!state.queue.is_empty())
+    })?;
     StreamTransport::carry_out(slf, action)?;
     Ok(slf.py().None())
 }
@@ -308,7 +326,9 @@ pub(super) fn get_write_buffer_limits(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let limits = slf.state.with(slf.py(), |state| (state.flow.low(), state.flow.high()))?;
+    let limits = slf
+        .state
+        .with(slf.py(), |state| (state.flow.low(), state.flow.high()))?;
     Ok(limits.into_pyobject(slf.py())?.into_any().unbind())
 }
 
@@ -319,12 +339,17 @@ pub(super) fn get_write_buffer_limits(
 pub fn limits_from(args: &Args<'_, '_>) -> PyResult<(Option<usize>, Option<usize>)> {
     let [high, low] = args.bind(&["high", "low"], 0)?;
     let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
-        value.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
+        value
+            .filter(|value| !value.is_none())
+            .map(|value| value.extract())
+            .transpose()
     };
     let (high, low) = (mark(high)?, mark(low)?);
     let negative = |mark: Option<i64>| mark.is_some_and(|mark| mark < 0);
     if negative(high) || negative(low) {
-        let high = high.or(low.map(|low| low.saturating_mul(4))).unwrap_or(65_536);
+        let high = high
+            .or(low.map(|low| low.saturating_mul(4)))
+            .unwrap_or(65_536);
         let low = low.unwrap_or(high.div_euclid(4));
         return Err(PyValueError::new_err(format!(
             "high ({high}) must be >= low ({low}) must be >= 0"
@@ -345,10 +370,9 @@ pub(super) fn set_write_buffer_limits(
         state.flow.set_limits(high, low)?;
         Ok(state.flow.after_growth(state.queue.len_bytes()))
     })?;
-    let pause = pause
-        .map_err(|error: epicycle_reactor::stream::LimitError| {
-            PyValueError::new_err(error.to_string())
-        })?;
+    let pause = pause.map_err(|error: epicycle_reactor::stream::LimitError| {
+        PyValueError::new_err(error.to_string())
+    })?;
     if pause {
         pause_writing(slf)?;
     }

@@ -222,11 +222,13 @@ impl SystemWaiter {
         }
         if left >= FAR {
             // A busy loop with a far deadline hardly ever gets there, and this call is the cheaper one by far.
+            // `now` may be of another clock than ours, so only the distance counts.
+            let until = monotonic().saturating_add(left);
             self.wait_millis(Some(left.0 / NANOS_PER_MILLI))?;
             if !self.events.0.is_empty() {
                 return Ok(());
             }
-            left = deadline.saturating_sub(monotonic());
+            left = until.saturating_sub(monotonic());
         }
         let (seconds, nanos) = left.split();
         let timeout = KernelTimespec {

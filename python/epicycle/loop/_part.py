@@ -1,0 +1,37 @@
+"""What the parts of the loop, each in a file of its own, may ask of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from epicycle import _epicycle
+
+if TYPE_CHECKING:
+    from epicycle.loop._names import AddressInfo
+
+    class Part(_epicycle.Loop):
+        """For the type checker: the whole of which each part is one."""
+
+        slow_callback_duration: float
+        _current_handle: Any
+
+        def _close_executors(self) -> None: ...
+        def _close_processes(self) -> None: ...
+        def _close_signals(self) -> None: ...
+        def _signals_arriving(self) -> AbstractContextManager[None]: ...
+        async def _resolve(
+            self, address: tuple[Any, ...], *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        ) -> list[AddressInfo]: ...
+        def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> Any: ...
+        def _over_tls(
+            self,
+            protocol_factory: Callable[[], Any],
+            ssl: Any,
+            ssl_handshake_timeout: float | None,
+            ssl_shutdown_timeout: float | None,
+        ) -> Callable[[], Any]: ...
+
+else:
+    Part = _epicycle.Loop
