@@ -321,3 +321,14 @@ def test_repr_tells_the_descriptor_and_the_phase(loop, pipe):
         await until(lambda: " closed " in repr(transport))
 
     finish(loop, main())
+
+
+def test_repr_of_a_transport_whose_loop_is_closed(loop_factory, pipe):
+    loop = loop_factory()
+    transport, _ = finish(loop, reading(pipe))
+    loop.close()
+    assert " open>" in repr(transport)
+    holders = [transport]
+    del transport, _
+    with pytest.warns(ResourceWarning, match="unclosed transport <.* open>"):
+        forget(holders)

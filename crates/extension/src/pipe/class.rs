@@ -329,10 +329,10 @@ fn repr<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<Py<PyAny>> {
             (Some(_), Phase::Open) => "",
             (Some(_), Phase::Closing | Phase::Losing) => " closing",
         };
-        let more = if state.pipe.is_some() {
-            state.half.describe()
-        } else {
-            String::new()
+        let more = match &state.pipe {
+            None => String::new(),
+            Some(_) if slf.owner.get().check_open().is_err() => " open".to_owned(),
+            Some(_) => state.half.describe(),
         };
         format!("<{}{phase} fd={}{more}>", H::NAME, state.fd)
     })?;
