@@ -78,6 +78,23 @@ class Loop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # its parts in epi
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> DatagramTransport: ...
+    def _open_read_pipe(
+        self,
+        pipe: Any,
+        fd: int,
+        protocol: Any,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, Any] | None,
+    ) -> PipeReadTransport: ...
+    def _open_write_pipe(
+        self,
+        pipe: Any,
+        fd: int,
+        notices: bool,
+        protocol: Any,
+        waiter: asyncio.Future[None] | None,
+        extra: dict[str, Any] | None,
+    ) -> PipeWriteTransport: ...
     def _counters(self) -> dict[str, int]: ...
 
 @final
@@ -105,6 +122,12 @@ class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
     max_size: int
     @property
     def _sock(self) -> socket | None: ...
+
+@final
+class PipeReadTransport(asyncio.ReadTransport): ...
+
+@final
+class PipeWriteTransport(asyncio.Transport): ...
 
 def build_facts() -> dict[str, str | int | bool]: ...
 def learn_task_callbacks(step: Callable[..., Any], wakeup: Callable[..., Any]) -> None: ...

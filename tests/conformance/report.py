@@ -87,7 +87,9 @@ class Report:
             lines = "\n".join(f"  {entry.pattern}" for entry in self.unmatched)
             parts.append("Patterns that mean no test of this interpreter (stale entries):\n" + lines)
         totals = self.totals()
-        parts.append(f"conformance: {totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+        parts.append(
+            f"conformance: {totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped"
+        )
         return "\n\n".join(parts)
 
     @staticmethod

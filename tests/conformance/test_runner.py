@@ -309,7 +309,10 @@ def test_a_failure_of_the_standard_loop_too_is_skipped(runner: Runner) -> None:
     done = runner.run(loop="made_loop:Loop")
     assert done.last_line == "conformance: 0 passed, 1 failed, 1 skipped"
     assert "the standard loop fails them here too" in done.text
-    assert runner.run("--no-baseline", loop="made_loop:Loop").last_line == "conformance: 0 passed, 2 failed, 0 skipped"
+    assert (
+        runner.run("--no-baseline", loop="made_loop:Loop").last_line
+        == "conformance: 0 passed, 2 failed, 0 skipped"
+    )
 
 
 class TestStale:

@@ -1,7 +1,6 @@
 """What the loop does not offer yet says so by name."""
 
 import asyncio
-import io
 import ssl
 
 import pytest
@@ -13,10 +12,6 @@ pytestmark = pytest.mark.epicycle_only
 
 # By the method, or the option, that the message names.
 CALLS = {
-    "connect_read_pipe": lambda loop, sock: loop.connect_read_pipe(asyncio.Protocol, io.BytesIO()),
-    "connect_write_pipe": lambda loop, sock: loop.connect_write_pipe(asyncio.Protocol, io.BytesIO()),
-    "subprocess_exec": lambda loop, sock: loop.subprocess_exec(asyncio.SubprocessProtocol, "true"),
-    "subprocess_shell": lambda loop, sock: loop.subprocess_shell(asyncio.SubprocessProtocol, "true"),
     "ssl=": lambda loop, sock: loop.create_connection(
         asyncio.Protocol, sock=sock.dup(), ssl=ssl.create_default_context(), server_hostname="localhost"
     ),

@@ -1,8 +1,8 @@
 //! The Python extension module `epicycle._epicycle`: the event loop for CPython.
 //!
 //! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections),
-//! `datagram/` (endpoints of datagrams), `net/` (where connections come from).  `py/` is what is known of Python's side;
-//! `ffi/` is the only place with unsafe code.
+//! `datagram/` (endpoints of datagrams), `pipe/` (pipes and terminals), `net/` (where connections come from).  `py/` is
+//! what is known of Python's side; `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod facts;
 mod ffi;
 mod handle;
 mod net;
+mod pipe;
 mod py;
 mod transport;
 
@@ -35,6 +36,7 @@ fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     handle::locked::make_class(module)?;
     transport::make_class(module)?;
     datagram::make_class(module)?;
+    pipe::make_classes(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;

@@ -120,6 +120,8 @@ fn the_end_of_a_pipe_is_a_hang_up_for_its_reader_and_an_error_for_its_writer() {
     drop(reader);
     let events = wait(&kernel, &mut waiter, Wait::Forever);
     assert!(events[0].readiness.is_error() && events[0].readiness.is_readable());
+    let error = kernel.write(writer.as_raw_fd(), b"to nobody").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
@@ -368,4 +370,36 @@ fn the_facts_say_which_timeouts_and_why() {
     );
     assert_eq!(coarse.facts().timeouts, TimeoutPrecision::Milliseconds);
     assert_eq!(coarse.facts().timeouts.to_string(), "milliseconds");
+}
+
+#[test]
+fn pipes_are_written_until_full_and_read_to_the_end() {
+    let mut kernel = SystemKernel::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let (from, to) = (reader.as_raw_fd(), writer.as_raw_fd());
+    let mut buf = [0; 100_000];
+
+    let error = kernel.read(from, &mut buf).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    let pieces = [IoSlice::new(b"one "), IoSlice::new(b"two")];
+    assert_eq!(kernel.write_vectored(to, &pieces).unwrap(), 7);
+    assert_eq!(kernel.read(from, &mut buf).unwrap(), 7);
+    assert_eq!(&buf[..7], b"one two");
+
+    let taken = kernel.write(to, &[1; 1_000_000]).unwrap();
+    assert!(taken < 1_000_000);
+    let error = kernel.write(to, b"more").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    drop(writer);
+    let mut left = taken;
+    while left > 0 {
+        left -= kernel.read(from, &mut buf).unwrap();
+    }
+    assert_eq!(kernel.read(from, &mut buf).unwrap(), 0);
+    assert_eq!(
+        kernel.read(-1, &mut buf).unwrap_err().raw_os_error(),
+        Some(libc::EBADF)
+    );
 }

@@ -18,6 +18,8 @@ coroutines are coroutine functions to `inspect`:
 - `_datagrams.py`  create_datagram_endpoint, sock_recvfrom and its kin
 - `_unix.py`       create_unix_connection, create_unix_server, connect_accepted_socket
 - `_sendfile.py`   sendfile and sock_sendfile
+- `_pipes.py`      connect_read_pipe, connect_write_pipe
+- `_processes.py`  subprocess_exec, subprocess_shell, `ProcessTransport`
 - `_pending.py`    what does not exist yet, and says so
 - `_forking.py`    what becomes of loops in a child made by fork()
 - `_probe.py`      how the native half gets to know asyncio's C Task
@@ -34,6 +36,8 @@ from epicycle.loop._datagrams import Datagrams
 from epicycle.loop._executors import Executors
 from epicycle.loop._names import Names
 from epicycle.loop._pending import Pending
+from epicycle.loop._pipes import Pipes
+from epicycle.loop._processes import Processes
 from epicycle.loop._reporting import Reporting
 from epicycle.loop._running import Running
 from epicycle.loop._sendfile import SendingFiles
@@ -57,6 +61,8 @@ class EventLoop(
     Datagrams,
     UnixSockets,
     SendingFiles,
+    Pipes,
+    Processes,
     Pending,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,
@@ -70,6 +76,7 @@ class EventLoop(
     def __init__(self) -> None:
         self._start_executors()
         self._start_signals()
+        self._start_processes()
         self._start_running()
         _probe.teach()
         _forking.keep(self)

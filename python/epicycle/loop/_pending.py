@@ -14,7 +14,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 class Pending(Part):
-    """TLS, pipes, subprocesses."""
+    """TLS."""
 
     def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse("TLS (ssl=)")
@@ -33,19 +33,3 @@ class Pending(Part):
     async def start_tls(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""
         _refuse("start_tls")
-
-    async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("connect_read_pipe")
-
-    async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("connect_write_pipe")
-
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("subprocess_exec")
-
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("subprocess_shell")

@@ -113,6 +113,7 @@ class Running(Part):
         if self.get_debug():
             logger.debug("Close %r", self)
         self._close_signals()
+        self._close_processes()
         self._close()
         self._close_executors()
 

@@ -10,6 +10,7 @@ use crate::datagram::DatagramTransport;
 use crate::ffi::class::NativeRef;
 use crate::handle::{Handle, LockedHandle, TimerHandle};
 use crate::net::Listener;
+use crate::pipe::{PipeReadTransport, PipeWork, PipeWriteTransport};
 use crate::transport::StreamTransport;
 
 /// A piece of work: in the ready queue, among the timers, or on its way from another thread.
@@ -34,6 +35,10 @@ pub enum Entry {
     Datagram(NativeRef<DatagramTransport>, StreamWork),
     /// A listening socket has connections waiting.
     Accept(Py<Listener>),
+    /// The reading end of a pipe has something to do.
+    PipeRead(NativeRef<PipeReadTransport>, PipeWork),
+    /// The writing end of a pipe has something to do.
+    PipeWrite(NativeRef<PipeWriteTransport>, PipeWork),
 }
 
 /// What a byte stream or a datagram endpoint has to do.
@@ -77,16 +82,39 @@ impl Entry {
             Self::Stream(transport, _) => visit.call(transport.as_py()),
             Self::Datagram(transport, _) => visit.call(transport.as_py()),
             Self::Accept(listener) => visit.call(listener),
+            Self::PipeRead(transport, _) => visit.call(transport.as_py()),
+            Self::PipeWrite(transport, _) => visit.call(transport.as_py()),
+        }
+    }
+}
+
+/// Who waits for one direction of a descriptor.
+pub enum Watcher {
+    /// A callback of `add_reader` or `add_writer`.
+    Callback(NativeRef<Handle>),
+    /// The reading end of a pipe.
+    PipeRead(NativeRef<PipeReadTransport>),
+    /// The writing end of a pipe.
+    PipeWrite(NativeRef<PipeWriteTransport>),
+}
+
+impl Watcher {
+    /// The object that waits.
+    pub fn as_py(&self) -> &Py<PyAny> {
+        match self {
+            Self::Callback(handle) => handle.as_py(),
+            Self::PipeRead(transport) => transport.as_py(),
+            Self::PipeWrite(transport) => transport.as_py(),
         }
     }
 }
 
 /// What a watched descriptor belongs to.
 pub enum Source {
-    /// `add_reader` and `add_writer`.
-    Callbacks {
-        reader: Option<NativeRef<Handle>>,
-        writer: Option<NativeRef<Handle>>,
+    /// Up to two who share it, one for each direction: callbacks, and the transports of pipes and terminals.
+    Shared {
+        reader: Option<Watcher>,
+        writer: Option<Watcher>,
     },
     /// A transport.
     Stream(NativeRef<StreamTransport>),
@@ -100,9 +128,9 @@ impl Source {
     /// Shows the objects that the source owns to the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Callbacks { reader, writer } => {
-                visit.call(reader.as_ref().map(NativeRef::as_py))?;
-                visit.call(writer.as_ref().map(NativeRef::as_py))
+            Self::Shared { reader, writer } => {
+                visit.call(reader.as_ref().map(Watcher::as_py))?;
+                visit.call(writer.as_ref().map(Watcher::as_py))
             }
             Self::Stream(transport) => visit.call(transport.as_py()),
             Self::Datagram(transport) => visit.call(transport.as_py()),

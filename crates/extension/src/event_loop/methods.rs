@@ -22,6 +22,7 @@ use crate::ffi::fastcall::{add_methods, method};
 use crate::handle::Handle;
 use crate::handle::kinds::{Work, new_handle};
 use crate::net::listener::{self, Listener};
+use crate::pipe;
 use crate::py::errors;
 use crate::py::imports::Imports;
 use crate::transport::{self, Endpoint, Origin};
@@ -314,6 +315,50 @@ impl Loop {
             extra,
         };
         Ok(datagram::open(slf, origin)?.into_any().unbind())
+    }
+
+    /// The transport of a pipe's reading end, whose file it owns from here on.  `fd` is set not to block.
+    fn _open_read_pipe(
+        slf: &Bound<'_, Self>,
+        pipe: Py<PyAny>,
+        fd: i32,
+        protocol: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+        extra: Option<Py<PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        pipe::read::open(
+            slf,
+            pipe::Origin {
+                pipe,
+                fd,
+                protocol,
+                waiter,
+                extra,
+            },
+        )
+    }
+
+    /// The same of a writing end; `notices` says whether the end of all readers makes it readable.
+    fn _open_write_pipe(
+        slf: &Bound<'_, Self>,
+        pipe: Py<PyAny>,
+        fd: i32,
+        notices: bool,
+        protocol: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+        extra: Option<Py<PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        pipe::write::open(
+            slf,
+            pipe::Origin {
+                pipe,
+                fd,
+                protocol,
+                waiter,
+                extra,
+            },
+            notices,
+        )
     }
 
     /// Forgets everything that is queued and gives the kernel its descriptors back.

@@ -7,17 +7,16 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use super::Loop;
-use super::entry::Source;
-use crate::ffi::class::NativeRef;
+use super::core::Core;
+use super::entry::{Source, Watcher};
 use crate::ffi::context;
 use crate::ffi::fastcall::Args;
-use crate::handle::Handle;
 use crate::handle::kinds::{Work, new_handle};
 use crate::py::{errors, names};
 
 /// One of the two directions of a descriptor.
 #[derive(Clone, Copy)]
-enum Direction {
+pub enum Direction {
     Read,
     Write,
 }
@@ -30,13 +29,82 @@ impl Direction {
         }
     }
 
-    fn handle(self, source: &mut Source) -> Option<&mut Option<NativeRef<Handle>>> {
+    fn place(self, source: &mut Source) -> Option<&mut Option<Watcher>> {
         match (self, source) {
-            (Self::Read, Source::Callbacks { reader, .. }) => Some(reader),
-            (Self::Write, Source::Callbacks { writer, .. }) => Some(writer),
+            (Self::Read, Source::Shared { reader, .. }) => Some(reader),
+            (Self::Write, Source::Shared { writer, .. }) => Some(writer),
             _ => None,
         }
     }
+}
+
+/// Puts a watcher in its direction's place; hands back who was there.  The descriptor belongs to no stream or server.
+///
+/// # Errors
+/// The kernel refuses, for instance with `EPERM` for a regular file; the watcher is then handed back beside the error,
+/// to be dropped outside the cell.
+pub fn watch(
+    core: &mut Core,
+    fd: i32,
+    direction: Direction,
+    watcher: Watcher,
+) -> Result<Option<Watcher>, (std::io::Error, Source)> {
+    let turn = &mut core.turn;
+    let alone = |watcher| match direction {
+        Direction::Read => Source::Shared {
+            reader: Some(watcher),
+            writer: None,
+        },
+        Direction::Write => Source::Shared {
+            reader: None,
+            writer: Some(watcher),
+        },
+    };
+    let Some(token) = turn.registry.token_of(fd) else {
+        return turn
+            .try_watch(fd, alone(watcher), direction.interest())
+            .map(|_| None);
+    };
+    let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
+    let interest = before.with(direction.interest());
+    // Said again even if nothing changes: the number may belong to a new file by now.
+    if let Err(error) = turn.kernel.modify(fd, token, interest) {
+        return Err((error, alone(watcher)));
+    }
+    turn.registry.set_interest(token, interest);
+    match turn
+        .registry
+        .get_mut(token)
+        .and_then(|source| direction.place(source))
+    {
+        Some(place) => Ok(place.replace(watcher)),
+        None => Ok(Some(watcher)),
+    }
+}
+
+/// Takes a watcher out of its direction's place, if it is one that `wanted` says yes to.
+pub fn unwatch(
+    core: &mut Core,
+    fd: i32,
+    direction: Direction,
+    wanted: impl FnOnce(&Watcher) -> bool,
+) -> Option<Watcher> {
+    let turn = &mut core.turn;
+    let token = turn.registry.token_of(fd)?;
+    let place = turn
+        .registry
+        .get_mut(token)
+        .and_then(|source| direction.place(source))?;
+    let watcher = place.take_if(|watcher| wanted(watcher))?;
+    let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
+    let interest = before.without(direction.interest());
+    if interest.is_empty() {
+        turn.unwatch(token);
+    } else {
+        // The descriptor may be gone already; there is nothing left to ask of it then.
+        let _ = turn.set_interest(token, interest);
+    }
+    Some(watcher)
 }
 
 /// `loop.add_reader(fd, callback, *args)`
@@ -87,35 +155,11 @@ fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyRe
     let handle = new_handle(slf, work)?.unbind();
     let kept = handle.clone_ref(py);
     let outcome = this.cell.with(py, |core| {
-        let turn = &mut core.turn;
-        let Some(token) = turn.registry.token_of(fd) else {
-            let mut source = Source::Callbacks {
-                reader: None,
-                writer: None,
-            };
-            if let Some(place) = direction.handle(&mut source) {
-                *place = Some(kept);
-            }
-            return match turn.try_watch(fd, source, direction.interest()) {
-                Ok(_) => Ok(None),
-                Err((error, _source)) => Err(error),
-            };
-        };
-        let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
-        let interest = before.with(direction.interest());
-        // Said again even if nothing changes: the number may belong to a new file by now.
-        turn.kernel.modify(fd, token, interest)?;
-        turn.registry.set_interest(token, interest);
-        let place = turn
-            .registry
-            .get_mut(token)
-            .and_then(|source| direction.handle(source));
-        Ok(place.and_then(|place| place.replace(kept)))
+        watch(core, fd, direction, Watcher::Callback(kept))
     })?;
     match outcome {
-        Ok(Some(replaced)) => cancel(py, replaced)?,
-        Ok(None) => {}
-        Err(error) => return Err(errors::os_error(py, &error)),
+        Ok(replaced) => cancel(py, replaced)?,
+        Err((error, _source)) => return Err(errors::os_error(py, &error)),
     }
     Ok(handle.as_py().clone_ref(py))
 }
@@ -132,8 +176,15 @@ fn remove(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> P
         .unbind())
 }
 
-fn cancel(py: Python<'_>, handle: NativeRef<Handle>) -> PyResult<()> {
-    handle.as_py().bind(py).call_method0("cancel").map(drop)
+/// Nobody calls back who was taken out of a place.
+///
+/// # Errors
+/// What `Handle.cancel` raises.
+pub fn cancel(py: Python<'_>, watcher: Option<Watcher>) -> PyResult<()> {
+    match watcher {
+        Some(Watcher::Callback(handle)) => handle.as_py().bind(py).call_method0("cancel").map(drop),
+        Some(Watcher::PipeRead(_) | Watcher::PipeWrite(_)) | None => Ok(()),
+    }
 }
 
 impl Loop {
@@ -142,28 +193,11 @@ impl Loop {
             // A closed loop watches nothing; one that belongs to the parent process is not ours to ask.
             return self.check_not_forked().map(|()| false);
         }
-        let removed = self.cell.with(py, |core| {
-            let turn = &mut core.turn;
-            let token = turn.registry.token_of(fd)?;
-            let place = turn
-                .registry
-                .get_mut(token)
-                .and_then(|source| direction.handle(source))?;
-            let handle = place.take()?;
-            let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
-            let interest = before.without(direction.interest());
-            if interest.is_empty() {
-                turn.unwatch(token);
-            } else {
-                // The descriptor may be gone already; there is nothing left to ask of it then.
-                let _ = turn.set_interest(token, interest);
-            }
-            Some(handle)
-        })?;
-        match removed {
-            Some(handle) => cancel(py, handle).map(|()| true),
-            None => Ok(false),
-        }
+        let removed = self
+            .cell
+            .with(py, |core| unwatch(core, fd, direction, |_| true))?;
+        let found = removed.is_some();
+        cancel(py, removed).map(|()| found)
     }
 }
 
@@ -212,7 +246,7 @@ pub fn ensure_not_used(slf: &Bound<'_, Loop>, fd: i32, file: &Bound<'_, PyAny>) 
             Source::Listener(listener) => {
                 Some(("server socket", listener.clone_ref(py).into_any()))
             }
-            Source::Callbacks { .. } => None,
+            Source::Shared { .. } => None,
         }
     })?;
     match owner {

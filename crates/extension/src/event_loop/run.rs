@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::core::Core;
-use super::entry::{Entry, Source, StreamWork};
+use super::entry::{Entry, Source, StreamWork, Watcher};
 use super::{Loop, clock, report};
 use crate::datagram;
 use crate::ffi::class::{Native, NativeRef};
@@ -14,12 +14,13 @@ use crate::ffi::{call, context};
 use crate::handle::kinds::{Work, new_handle, unschedule};
 use crate::handle::{self, Handle, Scheduled, TimerHandle};
 use crate::net;
+use crate::pipe::{self, PipeWork};
 use crate::py::imports::Imports;
 use crate::py::{errors, names};
 use crate::transport;
 
 /// After this many turns without a pause, other threads get a chance to run even if no callback is Python code.
-const TURNS_BETWEEN_YIELDS: u32 = 64;
+const TURNS_BETWEEN_YIELDS: u32 = 8;
 
 /// Turns until `stop()`.
 ///
@@ -77,13 +78,22 @@ fn turn(slf: &Bound<'_, Loop>, busy: &mut u32) -> PyResult<()> {
 /// Queues what a ready descriptor asks for.
 fn awaken(py: Python<'_>, source: &Source, readiness: Readiness, mut push: impl FnMut(Entry)) {
     match source {
-        Source::Callbacks { reader, writer } => {
-            for (ready, handle) in [
-                (readiness.is_readable(), reader),
-                (readiness.is_writable(), writer),
-            ] {
-                if let (true, Some(handle)) = (ready, handle) {
-                    push(Entry::Handle(handle.clone_ref(py)));
+        Source::Shared { reader, writer } => {
+            let directions = [
+                (readiness.is_readable(), reader, PipeWork::Readable),
+                (readiness.is_writable(), writer, PipeWork::Writable),
+            ];
+            for (ready, watcher, work) in directions {
+                if let (true, Some(watcher)) = (ready, watcher) {
+                    push(match watcher {
+                        Watcher::Callback(handle) => Entry::Handle(handle.clone_ref(py)),
+                        Watcher::PipeRead(transport) => {
+                            Entry::PipeRead(transport.clone_ref(py), work)
+                        }
+                        Watcher::PipeWrite(transport) => {
+                            Entry::PipeWrite(transport.clone_ref(py), work)
+                        }
+                    });
                 }
             }
         }
@@ -196,6 +206,8 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
         Entry::Datagram(transport, work) => datagram::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
+        Entry::PipeRead(transport, work) => pipe::work(&transport.into_bound(py), work),
+        Entry::PipeWrite(transport, work) => pipe::work(&transport.into_bound(py), work),
         Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
 }
@@ -253,6 +265,8 @@ fn dispatch_watched(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
         Entry::Datagram(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Step { callable, .. } => callable.clone_ref(py),
         Entry::Accept(listener) => listener.clone_ref(py).into_any(),
+        Entry::PipeRead(transport, _) => transport.as_py().clone_ref(py),
+        Entry::PipeWrite(transport, _) => transport.as_py().clone_ref(py),
     }
     .into_bound(py);
     slf.setattr("_current_handle", &handle)?;

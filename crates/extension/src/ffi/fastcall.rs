@@ -30,7 +30,12 @@ impl<'a, 'py> Args<'a, 'py> {
     }
 
     fn name(&self) -> &'static str {
-        self.path.rsplit("::").next().unwrap_or(self.path)
+        // What a generic function was made for stands in angle brackets behind its name.
+        let path = self
+            .path
+            .split_once('<')
+            .map_or(self.path, |(path, _)| path);
+        path.rsplit("::").next().unwrap_or(path)
     }
 
     /// Number of positional arguments.

@@ -125,6 +125,16 @@ pub trait Kernel: Send {
     /// Sends one datagram, whole or not at all. On a connected socket, [`Kernel::send`] does.
     fn send_to(&mut self, fd: RawFd, data: &[u8], to: &Address) -> io::Result<usize>;
 
+    /// Reads what is there in a pipe, a terminal or a socket; 0 is the end. The descriptor is set not to block.
+    fn read(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what fits into a pipe, a terminal or a socket. The descriptor is set not to block; a broken pipe is an
+    /// error for as long as `SIGPIPE` is ignored, as Python sees to when it starts.
+    fn write(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize>;
+
+    /// Writes what fits of several pieces, at most [`MAX_IOVECS`] of them.
+    fn write_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+
     /// Takes a connection: non-blocking, not inherited by child processes.
     fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)>;
 

@@ -473,6 +473,21 @@ impl Kernel for ScriptedKernel {
         Ok(data.len())
     }
 
+    /// As `recv`: a placeholder does not tell a pipe from a socket.
+    fn read(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
+        self.recv(fd, buf)
+    }
+
+    /// As `send`.
+    fn write(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
+        self.send(fd, data)
+    }
+
+    /// As `send_vectored`.
+    fn write_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.send_vectored(fd, bufs)
+    }
+
     fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)> {
         match self.socket_state(fd, |socket| socket.accepts.pop_front())? {
             None => Err(io::ErrorKind::WouldBlock.into()),

@@ -471,6 +471,21 @@ impl Kernel for SystemKernel {
         Ok(net::sendto(borrow(fd)?, data, flags, &from_address(to)?)?)
     }
 
+    #[inline]
+    fn read(&mut self, fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(borrow(fd)?, buf)?)
+    }
+
+    #[inline]
+    fn write(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(borrow(fd)?, data)?)
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::writev(borrow(fd)?, bufs)?)
+    }
+
     fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, Address)> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (accepted, address) = net::acceptfrom_with(borrow(fd)?, flags)?;
