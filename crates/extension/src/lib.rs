@@ -1,7 +1,7 @@
 //! The Python extension module `epicycle._epicycle`: the event loop for CPython.
 //!
 //! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `net/`
-//! (where they come from).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
+//! (where they come from), `tls/` (connections on top of those).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod ffi;
 mod handle;
 mod net;
 mod py;
+mod tls;
 mod transport;
 
 /// Shows the module one step and one wake-up of asyncio's C Task, so that it knows them when it sees them.
@@ -32,6 +33,7 @@ fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     handle::kinds::make_classes(module)?;
     handle::locked::make_class(module)?;
     transport::make_class(module)?;
+    tls::make_classes(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;

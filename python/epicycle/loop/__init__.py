@@ -15,6 +15,7 @@ coroutines are coroutine functions to `inspect`:
 - `_sockets.py`    sock_recv and its kin
 - `_connecting.py` create_connection
 - `_serving.py`    create_server, `Server`
+- `_tls.py`        start_tls, and TLS for servers
 - `_pending.py`    what does not exist yet, and says so
 - `_forking.py`    what becomes of loops in a child made by fork()
 - `_probe.py`      how the native half gets to know asyncio's C Task
@@ -35,6 +36,7 @@ from epicycle.loop._running import Running
 from epicycle.loop._serving import Server, Serving
 from epicycle.loop._signals import Signals
 from epicycle.loop._sockets import Sockets
+from epicycle.loop._tls import Tls
 
 __all__ = ["EventLoop", "Server"]
 
@@ -48,6 +50,7 @@ class EventLoop(
     Sockets,
     Connecting,
     Serving,
+    Tls,
     Pending,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,

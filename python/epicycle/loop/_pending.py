@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from epicycle import _epicycle
@@ -14,25 +13,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 class Pending(Part):
-    """TLS, UDP, Unix sockets, pipes, subprocesses, sendfile."""
-
-    def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
-        _refuse("TLS (ssl=)")
-
-    def _over_tls(
-        self,
-        protocol_factory: Callable[[], Any],
-        ssl: Any,
-        ssl_handshake_timeout: float | None,
-        ssl_shutdown_timeout: float | None,
-    ) -> Callable[[], Any]:
-        if ssl is None:
-            return protocol_factory
-        _refuse("TLS (ssl=)")
-
-    async def start_tls(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: raises NotImplementedError."""
-        _refuse("start_tls")
+    """UDP, Unix sockets, pipes, subprocesses, sendfile."""
 
     async def create_unix_server(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not there yet: raises NotImplementedError."""

@@ -9,6 +9,7 @@ use epicycle_reactor::interest::Readiness;
 use crate::ffi::class::NativeRef;
 use crate::handle::{Handle, LockedHandle, TimerHandle};
 use crate::net::Listener;
+use crate::tls::{TlsTransport, TlsWork};
 use crate::transport::StreamTransport;
 
 /// A piece of work: in the ready queue, among the timers, or on its way from another thread.
@@ -29,6 +30,8 @@ pub enum Entry {
     Foreign(Py<PyAny>),
     /// A byte stream has something to do.
     Stream(NativeRef<StreamTransport>, StreamWork),
+    /// A TLS session has something to do.
+    Tls(NativeRef<TlsTransport>, TlsWork),
     /// A listening socket has connections waiting.
     Accept(Py<Listener>),
 }
@@ -72,6 +75,7 @@ impl Entry {
             Self::Locked(handle) => handle.traverse(visit),
             Self::Foreign(handle) => visit.call(handle),
             Self::Stream(transport, _) => visit.call(transport.as_py()),
+            Self::Tls(transport, _) => visit.call(transport.as_py()),
             Self::Accept(listener) => visit.call(listener),
         }
     }

@@ -15,6 +15,7 @@ use crate::handle::{self, Handle, Scheduled, TimerHandle};
 use crate::net;
 use crate::py::imports::Imports;
 use crate::py::{errors, names};
+use crate::tls;
 use crate::transport;
 
 /// After this many turns without a pause, other threads get a chance to run even if no callback is Python code.
@@ -187,6 +188,7 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
             outcome
         }
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
+        Entry::Tls(transport, work) => tls::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
         Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
@@ -242,6 +244,7 @@ fn dispatch_watched(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
         Entry::Locked(handle) => handle.as_py().clone_ref(py),
         Entry::Foreign(handle) => handle.clone_ref(py),
         Entry::Stream(transport, _) => NativeRef::as_py(transport).clone_ref(py),
+        Entry::Tls(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Step { callable, .. } => callable.clone_ref(py),
         Entry::Accept(listener) => listener.clone_ref(py).into_any(),
     }

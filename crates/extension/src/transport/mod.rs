@@ -24,6 +24,7 @@ use pyo3::prelude::*;
 
 pub use class::{Origin, StreamTransport, make_class, open};
 pub use socket::Endpoint;
+pub use write::send;
 
 use crate::event_loop::entry::StreamWork;
 use crate::ffi::class::Native;
