@@ -251,6 +251,7 @@ pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
         method(c"get_write_buffer_limits", write::get_write_buffer_limits, c"The marks of flow control in bytes: (low, high)."),
         method(c"set_write_buffer_limits", write::set_write_buffer_limits, c"Sets the marks of flow control in bytes. ValueError unless high >= low >= 0."),
         method(c"_is_protocol_paused", write::is_protocol_paused, c"Whether the protocol has been told to pause writing."),
+        method(c"_test__append_write_backlog", write::append_write_backlog, c"Queues data without encrypting it."),
         method(c"get_read_buffer_size", read::get_read_buffer_size, c"Bytes that have arrived and were not decrypted."),
         method(c"get_read_buffer_limits", read::get_read_buffer_limits, c"The marks in bytes at which the lower transport's reading goes on and pauses: (low, high)."),
         method(c"set_read_buffer_limits", read::set_read_buffer_limits, c"Sets those marks. ValueError unless high >= low >= 0."),

@@ -52,6 +52,20 @@ pub(super) fn writelines(
     Ok(slf.py().None())
 }
 
+/// `transport._test__append_write_backlog(data)`: queues without encrypting, which a peer cannot bring about at will.
+/// asyncio has it for its tests.
+pub(super) fn append_write_backlog(
+    slf: &Native<'_, TlsTransport>,
+    args: &Args<'_, '_>,
+) -> PyResult<Py<PyAny>> {
+    let [data] = args.bind(&["data"], 1)?;
+    let data = frozen(data.ok_or_else(|| args.missing("data"))?)?;
+    let length = data.as_bytes().len();
+    let data = data.unbind();
+    slf.state.with(slf.py(), |state| state.backlog.push(data, length))?;
+    Ok(slf.py().None())
+}
+
 /// The data as `bytes`: itself, or a copy of what could change before it is encrypted.
 fn frozen<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     if let Ok(bytes) = object.cast::<PyBytes>() {
