@@ -213,6 +213,8 @@ class Connecting(Part):
             await waiter
         except BaseException:
             transport.close()
+            # Its exception's traceback holds this frame.
+            waiter = None  # type: ignore[assignment]
             raise
         return transport, protocol
 

@@ -316,7 +316,13 @@ impl Loop {
             handshake_timeout: ssl_handshake_timeout,
             shutdown_timeout: ssl_shutdown_timeout,
         };
-        let socket = tls::Socket { socket: rawsock, protocol, waiter, extra, server };
+        let socket = tls::Socket {
+            socket: rawsock,
+            protocol,
+            waiter,
+            extra,
+            server,
+        };
         Ok(tls::over_socket(slf, socket, options)?.into_any().unbind())
     }
 

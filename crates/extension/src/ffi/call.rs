@@ -105,7 +105,12 @@ pub fn method2<'py>(
     first: &Bound<'py, PyAny>,
     second: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let arguments = [std::ptr::null_mut(), object.as_ptr(), first.as_ptr(), second.as_ptr()];
+    let arguments = [
+        std::ptr::null_mut(),
+        object.as_ptr(),
+        first.as_ptr(),
+        second.as_ptr(),
+    ];
     // SAFETY: attached; receiver and two arguments follow a scratch word.
     result(object.py(), unsafe {
         ffi::PyObject_VectorcallMethod(

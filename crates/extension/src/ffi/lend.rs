@@ -20,7 +20,11 @@ impl Borrower {
     /// # Errors
     /// `ImportError` without the `ssl` module.
     pub fn of(object: &Bound<'_, PyAny>, kind: &'static str) -> PyResult<Option<Self>> {
-        let class = object.py().import("_ssl")?.getattr(kind)?.cast_into::<PyType>()?;
+        let class = object
+            .py()
+            .import("_ssl")?
+            .getattr(kind)?
+            .cast_into::<PyType>()?;
         let lends = matches!(kind, "MemoryBIO" | "_SSLSocket") && object.get_type().is(&class);
         Ok(lends.then(|| Self(object.clone().unbind())))
     }

@@ -1,9 +1,8 @@
-//! `TlsTransport`: the class, its state, its methods.
+//! `TlsTransport` (`SSLTransport` in Python): the class, its state, its methods.
 
 use std::collections::VecDeque;
 
 use epicycle_reactor::stream::{Marks, TlsSession};
-use epicycle_reactor::time::Nanos;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyTuple, PyType};
 
@@ -86,7 +85,9 @@ impl Backlog {
 
     /// The first chunk, and how much of it is taken.
     pub fn first(&self, py: Python<'_>) -> Option<(Py<PyBytes>, usize)> {
-        self.chunks.front().map(|chunk| (chunk.clone_ref(py), self.taken))
+        self.chunks
+            .front()
+            .map(|chunk| (chunk.clone_ref(py), self.taken))
     }
 
     /// `count` further bytes of the first chunk, which has `length`, are taken.  A finished chunk is handed back.
@@ -101,6 +102,7 @@ impl Backlog {
     }
 }
 
+/// Its name in Python has "SSL" in it, because programs look for that in the name of a transport's class.
 static CLASS: Class<TlsTransport> = Class::unmade();
 
 impl Payload for TlsTransport {
@@ -161,7 +163,10 @@ impl TlsTransport {
         body: impl FnOnce() -> PyResult<R>,
     ) -> PyResult<R> {
         let py = slf.py();
-        if slf.state.with(py, |state| std::mem::replace(&mut state.entered, true))? {
+        if slf
+            .state
+            .with(py, |state| std::mem::replace(&mut state.entered, true))?
+        {
             return body();
         }
         let outcome = context::run(py, &slf.context, body);
@@ -176,7 +181,10 @@ impl TlsTransport {
     ) -> PyResult<Option<(Bound<'py, PyAny>, bool)>> {
         let py = slf.py();
         slf.state.with(py, |state| {
-            state.protocol.as_ref().map(|it| (it.bind(py).clone(), state.buffered))
+            state
+                .protocol
+                .as_ref()
+                .map(|it| (it.bind(py).clone(), state.buffered))
         })
     }
 
@@ -184,7 +192,9 @@ impl TlsTransport {
     #[inline]
     pub(super) fn lower<'py>(slf: &Native<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        slf.state.with(py, |state| state.lower.as_ref().map(|it| it.bind(py).clone()))
+        slf.state.with(py, |state| {
+            state.lower.as_ref().map(|it| it.bind(py).clone())
+        })
     }
 
     /// Has something done in the next turn.
@@ -207,16 +217,24 @@ impl TlsTransport {
         let owner = slf.owner.bind(py);
         owner.get().check_open()?;
         let when = clock::seconds(owner)?.add(delay.bind(py))?;
-        let deadline = Nanos::from_secs_f64(when.extract()?);
+        let deadline = clock::on_time_line(when.extract()?);
         let work = Work {
-            callback: slf.as_any().getattr(pyo3::intern!(py, "_timed_out"))?.unbind(),
+            callback: slf
+                .as_any()
+                .getattr(pyo3::intern!(py, "_timed_out"))?
+                .unbind(),
             args: PyTuple::empty(py).unbind(),
             context: context::copy_current(py)?,
         };
         let handle = new_timer_handle(owner, work, when.unbind())?;
         let entry = Entry::Timer(handle.clone().unbind());
-        owner.get().cell.with(py, |core| core.turn.schedule(deadline, entry))?;
-        let before = slf.state.with(py, |state| state.timer.replace(handle.unbind()))?;
+        owner
+            .get()
+            .cell
+            .with(py, |core| core.turn.schedule(deadline, entry))?;
+        let before = slf
+            .state
+            .with(py, |state| state.timer.replace(handle.unbind()))?;
         cancel(py, before)
     }
 
@@ -241,7 +259,10 @@ fn cancel(py: Python<'_>, timer: Option<NativeRef<TimerHandle>>) -> PyResult<()>
 /// What CPython raises for a base that cannot be derived from.
 pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let base = py.import("asyncio.transports")?.getattr("Transport")?.cast_into::<PyType>()?;
+    let base = py
+        .import("asyncio.transports")?
+        .getattr("Transport")?
+        .cast_into::<PyType>()?;
     let table = vec![
         method(c"write", write::write, c"Encrypts and sends bytes-like data; returns at once. See asyncio.WriteTransport.write."),
         method(c"writelines", write::writelines, c"Writes an iterable of bytes-like objects."),
@@ -269,7 +290,7 @@ pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
         method(c"_get_link", info::get_link, c"The protocol that the lower transport sees."),
     ];
     let class = CLASS.make(
-        c"epicycle.TlsTransport",
+        c"epicycle.SSLTransport",
         c"A TLS connection over another transport; see asyncio.Transport.",
         &base,
         table,
@@ -279,10 +300,13 @@ pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let modes = py.import("asyncio.constants")?.getattr("_SendfileMode")?;
     class.setattr("_sendfile_compatible", modes.getattr("FALLBACK")?)?;
     let property = py.import("builtins")?.getattr("property")?;
-    for (name, getter) in [("_protocol_paused", "_is_protocol_paused"), ("_ssl_protocol", "_get_link")] {
+    for (name, getter) in [
+        ("_protocol_paused", "_is_protocol_paused"),
+        ("_ssl_protocol", "_get_link"),
+    ] {
         class.setattr(name, property.call1((class.getattr(getter)?,))?)?;
     }
-    module.add("TlsTransport", class)
+    module.add("SSLTransport", class)
 }
 
 /// Whether the protocol wants to provide the buffers itself.

@@ -18,7 +18,10 @@ use crate::py::{errors, names};
 /// `transport.close()`
 pub(super) fn close(slf: &Native<'_, TlsTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    if slf.state.with(slf.py(), |state| state.session.mark_closed())? {
+    if slf
+        .state
+        .with(slf.py(), |state| state.session.mark_closed())?
+    {
         begin(slf)?;
     }
     Ok(slf.py().None())
@@ -37,7 +40,12 @@ pub(super) fn force_close(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     let [error] = args.bind(&["exc"], 1)?;
-    give_up(slf, error.filter(|error| !error.is_none()).map(|error| error.clone().unbind()))?;
+    give_up(
+        slf,
+        error
+            .filter(|error| !error.is_none())
+            .map(|error| error.clone().unbind()),
+    )?;
     Ok(slf.py().None())
 }
 
@@ -64,12 +72,11 @@ fn give_up(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> PyResult
 }
 
 /// Drops the lower transport; `connection_lost` follows from that.
-pub(super) fn drop_lower(
-    slf: &Native<'_, TlsTransport>,
-    error: Option<Py<PyAny>>,
-) -> PyResult<()> {
+pub(super) fn drop_lower(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> PyResult<()> {
     let py = slf.py();
-    let Some(lower) = TlsTransport::lower(slf)? else { return Ok(()) };
+    let Some(lower) = TlsTransport::lower(slf)? else {
+        return Ok(());
+    };
     if lower.hasattr(names::force_close(py))? {
         let error = error.map_or_else(|| py.None().into_bound(py), |error| error.into_bound(py));
         return call::method1(&lower, names::force_close(py), &error).map(drop);
@@ -141,13 +148,20 @@ pub(super) fn tell_eof(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     if !slf.state.with(py, |state| state.session.tell_eof())? {
         return Ok(());
     }
-    let Some((protocol, _)) = TlsTransport::protocol(slf)? else { return Ok(()) };
-    let answer = call::method0(&protocol, names::eof_received(py)).and_then(|answer| answer.is_truthy());
+    let Some((protocol, _)) = TlsTransport::protocol(slf)? else {
+        return Ok(());
+    };
+    let answer =
+        call::method0(&protocol, names::eof_received(py)).and_then(|answer| answer.is_truthy());
     match answer {
         Ok(false) => Ok(()),
         Ok(true) => {
             let text = "returning true from eof_received() has no effect when using ssl";
-            Imports::get(py)?.logger.bind(py).call_method1("warning", (text,)).map(drop)
+            Imports::get(py)?
+                .logger
+                .bind(py)
+                .call_method1("warning", (text,))
+                .map(drop)
         }
         Err(error) => fatal(slf, error, "Error calling eof_received()"),
     }
@@ -192,7 +206,10 @@ pub(super) fn fatal(slf: &Native<'_, TlsTransport>, error: PyErr, message: &str)
             let options = PyDict::new(py);
             options.set_item("exc_info", &value)?;
             let arguments = ("%r: %s", slf.as_any(), message);
-            Imports::get(py)?.logger.bind(py).call_method("debug", arguments, Some(&options))?;
+            Imports::get(py)?
+                .logger
+                .bind(py)
+                .call_method("debug", arguments, Some(&options))?;
         }
         return Ok(());
     }
@@ -200,7 +217,9 @@ pub(super) fn fatal(slf: &Native<'_, TlsTransport>, error: PyErr, message: &str)
         // A cancellation is nobody's fault.
         return Ok(());
     }
-    let link = slf.state.with(py, |state| state.link.as_ref().map(|link| link.bind(py).clone()))?;
+    let link = slf.state.with(py, |state| {
+        state.link.as_ref().map(|link| link.bind(py).clone())
+    })?;
     let lower = lower.unwrap_or_else(|| slf.as_any().clone());
     report::connection_failed(owner, error, message, &lower, link.as_ref())
 }
@@ -216,7 +235,10 @@ pub(super) fn lost(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> 
         }
         let protocol = if tell { None } else { state.protocol.take() };
         let backlog: Backlog = std::mem::take(&mut state.backlog);
-        (tell, (state.lower.take(), state.link.take(), protocol, backlog))
+        (
+            tell,
+            (state.lower.take(), state.link.take(), protocol, backlog),
+        )
     })?;
     if tell {
         TlsTransport::queue(slf, TlsWork::Lost)?;
@@ -229,9 +251,12 @@ pub(super) fn lost(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> 
 /// The last callback: `connection_lost`.
 pub(super) fn tell_lost(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     let py = slf.py();
-    let (protocol, error) =
-        slf.state.with(py, |state| (state.protocol.take(), state.error.take()))?;
-    let Some(protocol) = protocol else { return Ok(()) };
+    let (protocol, error) = slf
+        .state
+        .with(py, |state| (state.protocol.take(), state.error.take()))?;
+    let Some(protocol) = protocol else {
+        return Ok(());
+    };
     let protocol = protocol.into_bound(py);
     let error = error.map_or_else(|| py.None().into_bound(py), |error| error.into_bound(py));
     match call::method1(&protocol, names::connection_lost(py), &error) {
@@ -255,7 +280,11 @@ pub(super) fn abandoned(slf: &Native<'_, TlsTransport>) {
         options.set_item("source", slf.as_any())?;
         let category = py.get_type::<PyResourceWarning>();
         py.import("warnings")?
-            .call_method("warn", (format!("unclosed transport {text}"), category), Some(&options))
+            .call_method(
+                "warn",
+                (format!("unclosed transport {text}"), category),
+                Some(&options),
+            )
             .map(drop)
     });
     if let Err(error) = warned {

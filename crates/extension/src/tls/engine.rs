@@ -21,7 +21,6 @@ pub(super) struct Library {
     want_read: Py<PyType>,
     syscall: Py<PyType>,
     pub certificate_error: Py<PyType>,
-    pub create_default_context: Py<PyAny>,
     wrap_keywords: Py<PyTuple>,
 }
 
@@ -42,7 +41,6 @@ impl Library {
                 want_read: class("SSLWantReadError")?,
                 syscall: class("SSLSyscallError")?,
                 certificate_error: class("CertificateError")?,
-                create_default_context: ssl.getattr("create_default_context")?.unbind(),
                 wrap_keywords: PyTuple::new(py, ["server_side", "server_hostname"])?.unbind(),
             })
         })
@@ -64,7 +62,11 @@ fn sort<T>(py: Python<'_>, outcome: PyResult<T>) -> PyResult<Outcome<T>> {
             let library = Library::get(py)?;
             let again = error.is_instance(py, library.want_read.bind(py))
                 || error.is_instance(py, library.syscall.bind(py));
-            if again { Ok(Outcome::Again) } else { Ok(Outcome::Failed(error)) }
+            if again {
+                Ok(Outcome::Again)
+            } else {
+                Ok(Outcome::Failed(error))
+            }
         }
     }
 }
@@ -102,7 +104,9 @@ impl Engine {
                 .ok_or_else(|| pyo3::exceptions::PyTypeError::new_err("ssl.MemoryBIO was replaced"))
         };
         let (incoming, outgoing) = (buffer()?, buffer()?);
-        let side = pyo3::types::PyBool::new(py, server_side).to_owned().into_any();
+        let side = pyo3::types::PyBool::new(py, server_side)
+            .to_owned()
+            .into_any();
         let none = py.None().into_bound(py);
         let object = call::call_keywords(
             &context.getattr(pyo3::intern!(py, "wrap_bio"))?,
@@ -146,7 +150,11 @@ impl Engine {
     /// Bytes from the peer that have not been looked at yet.
     #[inline]
     pub fn incoming_pending(&self, py: Python<'_>) -> PyResult<usize> {
-        self.incoming.as_py().bind(py).getattr(names::pending(py))?.extract()
+        self.incoming
+            .as_py()
+            .bind(py)
+            .getattr(names::pending(py))?
+            .extract()
     }
 
     /// Whether there is nothing to decrypt, nor decrypted already.
@@ -174,7 +182,9 @@ impl Engine {
         if bio.getattr(names::pending(py))?.extract::<usize>()? == 0 {
             return Ok(None);
         }
-        Ok(Some(call::method0(bio, names::read(py))?.cast_into::<PyBytes>()?))
+        Ok(Some(
+            call::method0(bio, names::read(py))?.cast_into::<PyBytes>()?,
+        ))
     }
 
     pub fn do_handshake(&self, py: Python<'_>) -> PyResult<Outcome<()>> {
@@ -200,9 +210,9 @@ impl Engine {
             return Ok(Outcome::Again);
         }
         let outcome = match &self.session {
-            Session::Native(session) => {
-                session.fill(py, names::read(py), memory).and_then(|count| count.extract())
-            }
+            Session::Native(session) => session
+                .fill(py, names::read(py), memory)
+                .and_then(|count| count.extract()),
             Session::Custom => {
                 let wanted = memory.len().into_pyobject(py)?;
                 call::method1(self.object.bind(py), names::read(py), &wanted).and_then(|data| {
@@ -253,7 +263,10 @@ impl Scratch {
     /// # Errors
     /// `RuntimeError` when the loop's state is in use.
     pub fn borrow(owner: &Bound<'_, Loop>) -> PyResult<Box<Self>> {
-        let kept = owner.get().cell.with(owner.py(), |core| core.scratch.take())?;
+        let kept = owner
+            .get()
+            .cell
+            .with(owner.py(), |core| core.scratch.take())?;
         Ok(kept.unwrap_or_else(|| {
             Box::new(Self {
                 cipher: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
@@ -267,7 +280,10 @@ impl Scratch {
     /// # Errors
     /// `RuntimeError` when the loop's state is in use.
     pub fn give_back(self: Box<Self>, owner: &Bound<'_, Loop>) -> PyResult<()> {
-        let replaced = owner.get().cell.with(owner.py(), |core| core.scratch.replace(self))?;
+        let replaced = owner
+            .get()
+            .cell
+            .with(owner.py(), |core| core.scratch.replace(self))?;
         drop(replaced);
         Ok(())
     }

@@ -41,7 +41,9 @@ fn step_with_scratch(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
 /// Begins on a transport that was a plain one so far, unless it is gone or nobody waits any more.
 pub(super) fn secure(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     let py = slf.py();
-    let waiter = slf.state.with(py, |state| state.waiter.as_ref().map(|it| it.clone_ref(py)))?;
+    let waiter = slf
+        .state
+        .with(py, |state| state.waiter.as_ref().map(|it| it.clone_ref(py)))?;
     if let Some(waiter) = waiter {
         if call::method0(waiter.bind(py), names::done(py))?.is_truthy()? {
             return Ok(());
@@ -67,12 +69,16 @@ pub(super) fn step(slf: &Native<'_, TlsTransport>, plain: &mut [u8]) -> PyResult
 fn succeeded(slf: &Native<'_, TlsTransport>, plain: &mut [u8]) -> PyResult<()> {
     let py = slf.py();
     TlsTransport::disarm(slf)?;
-    let (tell, started) =
-        slf.state.with(py, |state| (state.session.establish(), state.started.take()))?;
+    let (tell, started) = slf.state.with(py, |state| {
+        (state.session.establish(), state.started.take())
+    })?;
     if let Some(started) = started {
         let taken = clock::seconds(slf.owner.bind(py))?.extract::<f64>()? - started;
         let arguments = ("%r: SSL handshake took %.1f ms", slf.as_any(), taken * 1e3);
-        Imports::get(py)?.logger.bind(py).call_method1("debug", arguments)?;
+        Imports::get(py)?
+            .logger
+            .bind(py)
+            .call_method1("debug", arguments)?;
     }
     if tell {
         if let Some((protocol, _)) = TlsTransport::protocol(slf)? {
@@ -114,9 +120,9 @@ pub(super) fn cut_off(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
 /// Tells whoever waits for the handshake.
 pub(super) fn wake(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> PyResult<()> {
     let py = slf.py();
-    let (waiter, accepted) = slf
-        .state
-        .with(py, |state| (state.waiter.take(), std::mem::take(&mut state.accepted)))?;
+    let (waiter, accepted) = slf.state.with(py, |state| {
+        (state.waiter.take(), std::mem::take(&mut state.accepted))
+    })?;
     if let (true, Some(error)) = (accepted && slf.owner.get().debug(), &error) {
         report_refused(slf, error)?;
     }
@@ -156,8 +162,9 @@ pub(super) fn timed_out(
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let py = slf.py();
-    let (handshake, ending) =
-        slf.state.with(py, |state| (state.session.in_handshake(), state.session.is_ending()))?;
+    let (handshake, ending) = slf.state.with(py, |state| {
+        (state.session.in_handshake(), state.session.is_ending())
+    })?;
     if handshake {
         let error = PyConnectionAbortedError::new_err(format!(
             "SSL handshake is taking longer than {} seconds: aborting the connection",

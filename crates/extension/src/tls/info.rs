@@ -47,12 +47,17 @@ fn fact(slf: &Native<'_, TlsTransport>, name: &str) -> PyResult<Option<Py<PyAny>
         _ => return Ok(None),
     };
     let (established, facts) = slf.state.with(py, |state| {
-        (state.session.was_established(), state.facts.as_ref().map(|facts| facts.clone_ref(py)))
+        (
+            state.session.was_established(),
+            state.facts.as_ref().map(|facts| facts.clone_ref(py)),
+        )
     })?;
     if !established {
         return Ok(None);
     }
-    let Some(method) = method else { return Ok(Some(slf.engine.object.clone_ref(py))) };
+    let Some(method) = method else {
+        return Ok(Some(slf.engine.object.clone_ref(py)));
+    };
     let facts = match facts {
         Some(facts) => facts.into_bound(py),
         None => {
@@ -74,7 +79,9 @@ fn fact(slf: &Native<'_, TlsTransport>, name: &str) -> PyResult<Option<Py<PyAny>
 pub(super) fn get_link(slf: &Native<'_, TlsTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let py = slf.py();
-    let link = slf.state.with(py, |state| state.link.as_ref().map(|link| link.clone_ref(py)))?;
+    let link = slf.state.with(py, |state| {
+        state.link.as_ref().map(|link| link.clone_ref(py))
+    })?;
     Ok(link.unwrap_or_else(|| py.None()))
 }
 
@@ -83,17 +90,24 @@ pub(super) fn repr(slf: &Native<'_, TlsTransport>) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     let (standing, lower) = slf.state.with(py, |state| {
         let standing = if state.session.is_closed() {
-            if state.lower.is_some() { " closing" } else { " closed" }
+            if state.lower.is_some() {
+                " closing"
+            } else {
+                " closed"
+            }
         } else if state.session.in_handshake() {
             " handshake"
         } else {
             ""
         };
-        (standing, state.lower.as_ref().map(|lower| lower.bind(py).clone()))
+        (
+            standing,
+            state.lower.as_ref().map(|lower| lower.bind(py).clone()),
+        )
     })?;
     let text = match lower {
-        Some(lower) => format!("<TlsTransport{standing} over {}>", lower.repr()?),
-        None => format!("<TlsTransport{standing}>"),
+        Some(lower) => format!("<SSLTransport{standing} over {}>", lower.repr()?),
+        None => format!("<SSLTransport{standing}>"),
     };
     Ok(text.into_pyobject(py)?.into_any().unbind())
 }

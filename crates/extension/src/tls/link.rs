@@ -45,7 +45,9 @@ impl TlsLink {
 
 /// The protocol for the lower transport of `transport`.
 pub(super) fn make<'py>(transport: &Native<'py, TlsTransport>) -> PyResult<Bound<'py, PyAny>> {
-    let link = TlsLink { transport: transport.clone().unbind() };
+    let link = TlsLink {
+        transport: transport.clone().unbind(),
+    };
     Ok(CLASS.instance(transport.py(), link)?.into_any())
 }
 
@@ -54,18 +56,42 @@ pub(super) fn make<'py>(transport: &Native<'py, TlsTransport>) -> PyResult<Bound
 /// # Errors
 /// What CPython raises for a base that cannot be derived from.
 pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let base = module.py().import("asyncio.protocols")?.getattr("Protocol")?.cast_into::<PyType>()?;
+    let base = module
+        .py()
+        .import("asyncio.protocols")?
+        .getattr("Protocol")?
+        .cast_into::<PyType>()?;
     let table = vec![
-        method(c"connection_made", connection_made, c"Begins the handshake."),
+        method(
+            c"connection_made",
+            connection_made,
+            c"Begins the handshake.",
+        ),
         method(c"data_received", data_received, c"Takes encrypted bytes."),
-        method(c"eof_received", eof_received, c"The peer sends nothing more."),
-        method(c"pause_writing", pause_writing, c"The lower transport has enough for now."),
-        method(c"resume_writing", resume_writing, c"The lower transport has room again."),
-        method(c"connection_lost", connection_lost, c"The lower transport is gone."),
+        method(
+            c"eof_received",
+            eof_received,
+            c"The peer sends nothing more.",
+        ),
+        method(
+            c"pause_writing",
+            pause_writing,
+            c"The lower transport has enough for now.",
+        ),
+        method(
+            c"resume_writing",
+            resume_writing,
+            c"The lower transport has room again.",
+        ),
+        method(
+            c"connection_lost",
+            connection_lost,
+            c"The lower transport is gone.",
+        ),
     ];
     let class = CLASS.make(
         c"epicycle.TlsLink",
-        c"The protocol by which a TlsTransport speaks to the transport underneath.",
+        c"The protocol by which an SSLTransport speaks to the transport underneath.",
         &base,
         table,
     )?;
@@ -75,9 +101,14 @@ pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn connection_made(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     let [lower] = args.bind(&["transport"], 1)?;
     let py = slf.py();
-    let lower = lower.ok_or_else(|| args.missing("transport"))?.clone().unbind();
+    let lower = lower
+        .ok_or_else(|| args.missing("transport"))?
+        .clone()
+        .unbind();
     let transport = TlsLink::transport(slf);
-    let before = transport.state.with(py, |state| state.lower.replace(lower))?;
+    let before = transport
+        .state
+        .with(py, |state| state.lower.replace(lower))?;
     drop(before);
     TlsTransport::in_context(transport, || handshake::start(transport))?;
     Ok(py.None())
@@ -105,7 +136,9 @@ fn eof_received(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py<P
 fn pause_writing(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let py = slf.py();
-    TlsLink::transport(slf).state.with(py, |state| state.lower_full = true)?;
+    TlsLink::transport(slf)
+        .state
+        .with(py, |state| state.lower_full = true)?;
     Ok(py.None())
 }
 
@@ -120,7 +153,9 @@ fn resume_writing(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py
 
 fn connection_lost(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     let [error] = args.bind(&["exc"], 1)?;
-    let error = error.filter(|error| !error.is_none()).map(|error| error.clone().unbind());
+    let error = error
+        .filter(|error| !error.is_none())
+        .map(|error| error.clone().unbind());
     ending::lost(TlsLink::transport(slf), error)?;
     Ok(slf.py().None())
 }

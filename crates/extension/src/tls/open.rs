@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
 
 use super::class::{Backlog, State, TlsTransport, is_buffered};
-use super::engine::{Engine, Library};
+use super::engine::Engine;
 use super::{TlsWork, link};
 use crate::event_loop::{Loop, readers};
 use crate::ffi::call;
@@ -83,9 +83,12 @@ fn default_context<'py>(
     server_hostname: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     if server_side {
-        return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
+        return Err(PyValueError::new_err(
+            "Server side SSL needs a valid SSLContext",
+        ));
     }
-    let context = Library::get(py)?.create_default_context.bind(py).call0()?;
+    // Looked up each time: programs put their own in its place.
+    let context = py.import("ssl")?.call_method0("create_default_context")?;
     if server_hostname.is_none() {
         context.setattr("check_hostname", false)?;
     }
@@ -99,10 +102,18 @@ fn make<'py>(
     purpose: Purpose,
 ) -> PyResult<(Native<'py, TlsTransport>, Bound<'py, PyAny>)> {
     let py = owner.py();
-    let handshake_timeout =
-        timeout(py, options.handshake_timeout, "ssl_handshake_timeout", HANDSHAKE_TIMEOUT)?;
-    let shutdown_timeout =
-        timeout(py, options.shutdown_timeout, "ssl_shutdown_timeout", SHUTDOWN_TIMEOUT)?;
+    let handshake_timeout = timeout(
+        py,
+        options.handshake_timeout,
+        "ssl_handshake_timeout",
+        HANDSHAKE_TIMEOUT,
+    )?;
+    let shutdown_timeout = timeout(
+        py,
+        options.shutdown_timeout,
+        "ssl_shutdown_timeout",
+        SHUTDOWN_TIMEOUT,
+    )?;
     let mut server_hostname = options.server_hostname.map(|name| name.into_bound(py));
     if let Some(name) = &server_hostname {
         if options.server_side || !name.is_truthy()? {
@@ -174,7 +185,11 @@ pub fn over_socket<'py>(
     owner.get().check_open()?;
     let fd = readers::descriptor(socket.socket.bind(py))?;
     readers::ensure_not_used(owner, fd, socket.socket.bind(py))?;
-    let peer = owner.get().cell.with(py, |core| core.turn.kernel.peer_address(fd))?.ok();
+    let peer = owner
+        .get()
+        .cell
+        .with(py, |core| core.turn.kernel.peer_address(fd))?
+        .ok();
     let purpose = Purpose {
         protocol: socket.protocol,
         waiter: socket.waiter,
@@ -203,7 +218,9 @@ fn on<'py>(
     let (transport, link) = make(owner, options, purpose)?;
     origin.protocol = link.unbind();
     let lower = transport::open(owner, origin)?.into_any().unbind();
-    transport.state.with(py, |state| state.lower = Some(lower))?;
+    transport
+        .state
+        .with(py, |state| state.lower = Some(lower))?;
     Ok(transport)
 }
 

@@ -75,7 +75,11 @@ fn hand_over(slf: &Native<'_, TlsTransport>, data: &[u8], plain: &mut [u8]) -> P
 
 fn decrypt(slf: &Native<'_, TlsTransport>, data: &[u8], plain: &mut [u8]) -> PyResult<()> {
     let buffered = TlsTransport::protocol(slf)?.is_some_and(|(_, buffered)| buffered);
-    let end = if buffered { fill(slf, data)? } else { copy(slf, data, plain)? };
+    let end = if buffered {
+        fill(slf, data)?
+    } else {
+        copy(slf, data, plain)?
+    };
     match end {
         End::Dry => Ok(()),
         End::Goodbye => {
@@ -125,7 +129,9 @@ fn copy(slf: &Native<'_, TlsTransport>, mut data: &[u8], plain: &mut [u8]) -> Py
 
 fn deliver(slf: &Native<'_, TlsTransport>, plain: &[u8]) -> PyResult<()> {
     let py = slf.py();
-    let Some((protocol, _)) = TlsTransport::protocol(slf)? else { return Ok(()) };
+    let Some((protocol, _)) = TlsTransport::protocol(slf)? else {
+        return Ok(());
+    };
     let data = PyBytes::new(py, plain);
     call::method1(&protocol, names::data_received(py), data.as_any()).map(drop)
 }
@@ -138,7 +144,9 @@ fn fill(slf: &Native<'_, TlsTransport>, mut data: &[u8]) -> PyResult<End> {
         data = rest;
         slf.engine.receive(py, slice)?;
         loop {
-            let wanted = slf.state.with(py, |state| state.session.can_read() && state.buffered)?;
+            let wanted = slf
+                .state
+                .with(py, |state| state.session.can_read() && state.buffered)?;
             let Some((protocol, _)) = TlsTransport::protocol(slf)?.filter(|_| wanted) else {
                 slf.engine.receive(py, data)?;
                 return Ok(End::Dry);
@@ -166,7 +174,9 @@ fn fill_once(slf: &Native<'_, TlsTransport>, protocol: &Bound<'_, PyAny>) -> PyR
     let mut view = View::write(&buffer)?;
     let memory = view.bytes_mut()?;
     if memory.is_empty() {
-        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+        return Err(PyRuntimeError::new_err(
+            "get_buffer() returned an empty buffer",
+        ));
     }
     let mut filled = 0;
     let mut end = None;
@@ -224,7 +234,9 @@ pub(super) fn control_lower(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     let py = slf.py();
     let size = slf.engine.incoming_pending(py)?;
     let told = slf.state.with(py, |state| state.reading.at(size))?;
-    let Some(lower) = TlsTransport::lower(slf)? else { return Ok(()) };
+    let Some(lower) = TlsTransport::lower(slf)? else {
+        return Ok(());
+    };
     match told {
         Told::Nothing => Ok(()),
         Told::Pause => call::method0(&lower, names::pause_reading(py)).map(drop),
@@ -267,7 +279,8 @@ pub(super) fn pause_reading(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    slf.state.with(slf.py(), |state| state.session.pause_reading())?;
+    slf.state
+        .with(slf.py(), |state| state.session.pause_reading())?;
     Ok(slf.py().None())
 }
 
@@ -277,7 +290,10 @@ pub(super) fn resume_reading(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    if slf.state.with(slf.py(), |state| state.session.resume_reading())? {
+    if slf
+        .state
+        .with(slf.py(), |state| state.session.resume_reading())?
+    {
         TlsTransport::queue(slf, TlsWork::Resumed)?;
     }
     Ok(slf.py().None())
@@ -289,7 +305,9 @@ pub(super) fn is_reading(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let paused = slf.state.with(slf.py(), |state| state.session.is_reading_paused())?;
+    let paused = slf
+        .state
+        .with(slf.py(), |state| state.session.is_reading_paused())?;
     Ok(boolean(slf.py(), !paused))
 }
 
@@ -300,7 +318,12 @@ pub(super) fn get_read_buffer_size(
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let py = slf.py();
-    Ok(slf.engine.incoming_pending(py)?.into_pyobject(py)?.into_any().unbind())
+    Ok(slf
+        .engine
+        .incoming_pending(py)?
+        .into_pyobject(py)?
+        .into_any()
+        .unbind())
 }
 
 /// `transport.get_read_buffer_limits()`

@@ -62,7 +62,8 @@ pub(super) fn append_write_backlog(
     let data = frozen(data.ok_or_else(|| args.missing("data"))?)?;
     let length = data.as_bytes().len();
     let data = data.unbind();
-    slf.state.with(slf.py(), |state| state.backlog.push(data, length))?;
+    slf.state
+        .with(slf.py(), |state| state.backlog.push(data, length))?;
     Ok(slf.py().None())
 }
 
@@ -96,7 +97,8 @@ fn queue<'py>(
     for chunk in data {
         let length = chunk.as_bytes().len();
         let chunk = chunk.unbind();
-        slf.state.with(py, |state| state.backlog.push(chunk, length))?;
+        slf.state
+            .with(py, |state| state.backlog.push(chunk, length))?;
     }
     match verdict {
         TlsWrite::Send => pump_or_fail(slf, false),
@@ -118,7 +120,9 @@ pub(super) fn pump_or_fail(slf: &Native<'_, TlsTransport>, everything: bool) -> 
 /// What OpenSSL says.
 pub(super) fn pump(slf: &Native<'_, TlsTransport>, everything: bool) -> PyResult<()> {
     let py = slf.py();
-    let busy = slf.state.with(py, |state| std::mem::replace(&mut state.encrypting, true))?;
+    let busy = slf
+        .state
+        .with(py, |state| std::mem::replace(&mut state.encrypting, true))?;
     if busy {
         return Ok(());
     }
@@ -139,14 +143,18 @@ fn encrypt(slf: &Native<'_, TlsTransport>, everything: bool) -> PyResult<()> {
             }
             state.backlog.first(py)
         })?;
-        let Some((chunk, taken)) = first else { return Ok(()) };
+        let Some((chunk, taken)) = first else {
+            return Ok(());
+        };
         let chunk = chunk.into_bound(py);
         match slf.engine.write(py, &chunk, taken)? {
             Outcome::Again => return Ok(()),
             Outcome::Failed(error) => return Err(error),
             Outcome::Done(count) => {
                 let length = chunk.as_bytes().len();
-                let finished = slf.state.with(py, |state| state.backlog.advance(count, length))?;
+                let finished = slf
+                    .state
+                    .with(py, |state| state.backlog.advance(count, length))?;
                 drop(finished);
                 waiting += count;
             }
@@ -164,8 +172,12 @@ fn encrypt(slf: &Native<'_, TlsTransport>, everything: bool) -> PyResult<()> {
 /// What a lower transport that is not ours raises.
 pub(super) fn flush(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     let py = slf.py();
-    let Some(data) = slf.engine.outgoing(py)? else { return Ok(()) };
-    let Some(lower) = TlsTransport::lower(slf)? else { return Ok(()) };
+    let Some(data) = slf.engine.outgoing(py)? else {
+        return Ok(());
+    };
+    let Some(lower) = TlsTransport::lower(slf)? else {
+        return Ok(());
+    };
     match Native::<StreamTransport>::cast(&lower) {
         Some(lower) => transport::send(lower, &data),
         None => call::method1(&lower, names::write(py), data.as_any()).map(drop),
@@ -175,7 +187,9 @@ pub(super) fn flush(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
 /// Tells the protocol to pause or to go on, where a mark has been passed.
 pub(super) fn control_application(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     let py = slf.py();
-    let told = slf.state.with(py, |state| state.writing.at(state.backlog.size))?;
+    let told = slf
+        .state
+        .with(py, |state| state.writing.at(state.backlog.size))?;
     match told {
         Told::Nothing => Ok(()),
         Told::Pause => tell(slf, names::pause_writing(py)),
@@ -186,13 +200,21 @@ pub(super) fn control_application(slf: &Native<'_, TlsTransport>) -> PyResult<()
 /// What `pause_writing` or `resume_writing` raises is reported and changes nothing.
 fn tell(slf: &Native<'_, TlsTransport>, name: &Bound<'_, PyString>) -> PyResult<()> {
     let py = slf.py();
-    let Some((protocol, _)) = TlsTransport::protocol(slf)? else { return Ok(()) };
+    let Some((protocol, _)) = TlsTransport::protocol(slf)? else {
+        return Ok(());
+    };
     match call::method0(&protocol, name).map(drop) {
         Ok(()) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),
         Err(error) => {
             let message = format!("protocol.{name}() failed");
-            report::connection_failed(slf.owner.bind(py), error, &message, slf.as_any(), Some(&protocol))
+            report::connection_failed(
+                slf.owner.bind(py),
+                error,
+                &message,
+                slf.as_any(),
+                Some(&protocol),
+            )
         }
     }
 }
@@ -253,7 +275,10 @@ pub(super) fn set_write_buffer_limits(
 pub(super) fn limits(args: &Args<'_, '_>) -> PyResult<(Option<i64>, Option<i64>)> {
     let [high, low] = args.bind(&["high", "low"], 0)?;
     let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
-        value.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
+        value
+            .filter(|value| !value.is_none())
+            .map(|value| value.extract())
+            .transpose()
     };
     Ok((mark(high)?, mark(low)?))
 }
@@ -269,6 +294,8 @@ pub(super) fn is_protocol_paused(
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
-    let paused = slf.state.with(slf.py(), |state| state.writing.is_paused())?;
+    let paused = slf
+        .state
+        .with(slf.py(), |state| state.writing.is_paused())?;
     Ok(boolean(slf.py(), paused))
 }

@@ -95,7 +95,9 @@ fn ready_tls(
 ) -> PyResult<()> {
     let py = slf.py();
     let owner = slf.owner.bind(py);
-    let Some(link) = Native::<TlsLink>::cast(protocol) else { return Ok(()) };
+    let Some(link) = Native::<TlsLink>::cast(protocol) else {
+        return Ok(());
+    };
     let mut scratch = Scratch::borrow(owner)?;
     let received = owner.get().cell.with(py, |core| {
         let outcome = core.turn.kernel.recv(fd, &mut scratch.cipher);
@@ -107,7 +109,11 @@ fn ready_tls(
     let outcome = match received {
         Received::Data(count) => {
             let Scratch { cipher, plain } = &mut *scratch;
-            Some(tls::arrived(TlsLink::transport(link), &cipher[..count], plain))
+            Some(tls::arrived(
+                TlsLink::transport(link),
+                &cipher[..count],
+                plain,
+            ))
         }
         _ => None,
     };
@@ -115,9 +121,11 @@ fn ready_tls(
     match outcome {
         None => without_data(slf, protocol, received),
         Some(Ok(())) => Ok(()),
-        Some(Err(error)) => {
-            ending::fail(slf, error, "Fatal error: protocol.buffer_updated() call failed.")
-        }
+        Some(Err(error)) => ending::fail(
+            slf,
+            error,
+            "Fatal error: protocol.buffer_updated() call failed.",
+        ),
     }
 }
 

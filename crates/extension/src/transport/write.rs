@@ -113,7 +113,11 @@ pub(super) fn writelines(
 /// # Errors
 /// As `transport.write()`.
 pub fn send(slf: &Native<'_, StreamTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-    write_all(slf, &[Data::Bytes(data)], "Cannot call write() after write_eof()")
+    write_all(
+        slf,
+        &[Data::Bytes(data)],
+        "Cannot call write() after write_eof()",
+    )
 }
 
 #[inline(always)]
