@@ -98,9 +98,7 @@ async def connected_peer(server_context, client_context, protocol, **options):
     with listener() as listening:
         listening.setblocking(False)
         connecting = asyncio.ensure_future(
-            loop.create_connection(
-                lambda: protocol, *listening.getsockname(), ssl=client_context, **options
-            )
+            loop.create_connection(lambda: protocol, *listening.getsockname(), ssl=client_context, **options)
         )
         sock, _ = await loop.sock_accept(listening)
         with sock:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 from secured import connected_peer, secured
+
 from toolkit import Recorder, finish, until
 
 
@@ -110,7 +111,7 @@ def test_garbage_ends_the_connection(loop, errors, server_context, client_contex
 def test_aborting_ends_at_once(loop, server_context, client_context):
     async def main():
         protocol = Recorder()
-        async with connected_peer(server_context, client_context, protocol) as (transport, peer):
+        async with connected_peer(server_context, client_context, protocol) as (transport, _peer):
             transport.write(bytes(20_000_000))
             transport.abort()
             assert transport.is_closing() and not protocol.is_lost
@@ -277,9 +278,7 @@ def test_ending_in_connection_made(loop, server_context, client_context, end):
 
 
 @pytest.mark.parametrize("callback", ["data_received", "eof_received"])
-def test_an_error_of_the_protocol_ends_the_connection(
-    loop, errors, server_context, client_context, callback
-):
+def test_an_error_of_the_protocol_ends_the_connection(loop, errors, server_context, client_context, callback):
     def fail(self, *args):
         raise LookupError(callback)
 

@@ -5,6 +5,7 @@ import ssl
 
 import pytest
 from secured import blocking_server, connected_peer, secured
+
 from toolkit import Recorder, finish, serving, until
 
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from secured import blocking_server, connected_peer, secured
+
 from toolkit import Filler, Recorder, finish, until
 
 PAYLOAD = os.urandom(1 << 16) * 64

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from secured import connected_peer, secured
+
 from toolkit import Recorder, finish, until
 
 
@@ -113,9 +114,7 @@ def test_pausing_in_data_received(loop, server_context, client_context):
 
 
 @pytest.mark.parametrize("callback", ["pause_writing", "resume_writing"])
-def test_an_error_when_told_to_pause_changes_nothing(
-    loop, errors, server_context, client_context, callback
-):
+def test_an_error_when_told_to_pause_changes_nothing(loop, errors, server_context, client_context, callback):
     def fail(self):
         self.events.append(callback)
         raise LookupError(callback)

@@ -1,18 +1,33 @@
 """Handshakes that do not go as they should."""
 
 import asyncio
+import contextlib
 import ssl
 
 import pytest
 from secured import Peer, secured
-from toolkit import Recorder, finish, listener, new_descriptors, open_descriptors, serving, tcp_pair, turn, until
+
+from toolkit import (
+    Recorder,
+    finish,
+    listener,
+    new_descriptors,
+    open_descriptors,
+    serving,
+    tcp_pair,
+    turn,
+    until,
+)
 
 
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
 @pytest.mark.parametrize("value", [0, -1, 0.0])
 def test_timeouts_have_to_be_positive(loop, client_context, name, value):
     async def main():
-        with tcp_pair() as (sock, _), pytest.raises(ValueError, match=f"{name} should be a positive number, got "):
+        with (
+            tcp_pair() as (sock, _),
+            pytest.raises(ValueError, match=f"{name} should be a positive number, got "),
+        ):
             await loop.create_connection(
                 Recorder, sock=sock, ssl=client_context, server_hostname="localhost", **{name: value}
             )
@@ -85,10 +100,8 @@ def test_a_server_survives_garbage(loop, errors, server_context, client_context)
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             # An alert may come; then the end, in one way or the other.
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 await reader.read()
-            except ConnectionResetError:
-                pass
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
             transport, protocol = await loop.create_connection(

@@ -1,12 +1,14 @@
 """Connections come and go, and leave nothing behind."""
 
 import asyncio
+import contextlib
 import gc
 import pathlib
 import weakref
 
 import pytest
 from secured import secured
+
 from toolkit import Recorder, finish, new_descriptors, open_descriptors, serving, until
 
 pytestmark = pytest.mark.epicycle_only
@@ -55,12 +57,10 @@ def test_a_failed_handshake_goes_without_the_collector(loop, no_collector, pki, 
 
     async def main():
         async with serving(ssl=server_context) as (_, port, _protocols):
-            try:
+            with contextlib.suppress(OSError):
                 await loop.create_connection(
                     Seen, "127.0.0.1", port, ssl=pki.stranger.client_context(), server_hostname="localhost"
                 )
-            except OSError:
-                pass
             await asyncio.sleep(0)
 
     finish(loop, main())
@@ -97,10 +97,8 @@ def test_failed_handshakes_leave_no_memory(loop, server_context):
     async def once(port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"no handshake at all\r\n\r\n")
-        try:
+        with contextlib.suppress(ConnectionResetError):
             await reader.read()
-        except ConnectionResetError:
-            pass
         writer.transport.abort()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
@@ -126,4 +124,6 @@ def test_timers_of_handshakes_go_with_them(loop, server_context, client_context)
             await until(lambda: client.is_lost and server.is_lost)
 
     finish(loop, main())
-    assert not any("_timed_out" in repr(thing) for thing in gc.get_objects() if isinstance(thing, asyncio.TimerHandle))
+    assert not any(
+        "_timed_out" in repr(thing) for thing in gc.get_objects() if isinstance(thing, asyncio.TimerHandle)
+    )

@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 from secured import Peer
+
 from toolkit import (
     Filler,
     Recorder,
@@ -52,7 +53,9 @@ def test_both_ends_switch(loop, server_context, client_context, kind):
 def test_wrong_arguments(loop, client_context):
     async def main():
         async with connected() as (client, _):
-            with pytest.raises(TypeError, match="sslcontext is expected to be an instance of ssl.SSLContext, got None"):
+            with pytest.raises(
+                TypeError, match="sslcontext is expected to be an instance of ssl.SSLContext, got None"
+            ):
                 await loop.start_tls(client.transport, client, None)
             with pytest.raises(TypeError, match=r"transport <object .*> is not supported by start_tls\(\)"):
                 await loop.start_tls(object(), client, client_context)

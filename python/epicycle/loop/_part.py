@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         async def _resolve(
             self, address: tuple[Any, ...], *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
         ) -> list[AddressInfo]: ...
-        def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> Any: ...
         def _over_tls(
             self,
             protocol_factory: Callable[[], Any],

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from epicycle import _epicycle
+from epicycle.loop._part import Part
 
 
-class Tls(_epicycle.Loop):
+class Tls(Part):
     """start_tls, and what create_server needs."""
 
     def _over_tls(
@@ -20,7 +21,7 @@ class Tls(_epicycle.Loop):
         ssl_handshake_timeout: float | None,
         ssl_shutdown_timeout: float | None,
     ) -> Callable[[], Any]:
-        """What a listening socket is given: a factory that the native half knows to speak TLS, if `ssl` is a context."""
+        """What a listening socket is given: with a context, a factory that the native half knows to speak TLS."""
         if ssl is None:
             return protocol_factory
         return _epicycle.SecureFactory(protocol_factory, ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
@@ -46,7 +47,7 @@ class Tls(_epicycle.Loop):
             raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
-        waiter: asyncio.Future[None] | None = self.create_future()
+        waiter: asyncio.Future[None] = self.create_future()
         secured = self._secure(
             transport,
             protocol,
@@ -63,7 +64,7 @@ class Tls(_epicycle.Loop):
         except BaseException:
             transport.close()
             # Its exception's traceback holds this frame.
-            waiter = None
+            waiter = None  # type: ignore[assignment]
             raise
         return secured
 

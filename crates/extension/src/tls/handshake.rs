@@ -44,10 +44,10 @@ pub(super) fn secure(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
     let waiter = slf
         .state
         .with(py, |state| state.waiter.as_ref().map(|it| it.clone_ref(py)))?;
-    if let Some(waiter) = waiter {
-        if call::method0(waiter.bind(py), names::done(py))?.is_truthy()? {
-            return Ok(());
-        }
+    if let Some(waiter) = waiter
+        && call::method0(waiter.bind(py), names::done(py))?.is_truthy()?
+    {
+        return Ok(());
     }
     start(slf)?;
     match TlsTransport::lower(slf)? {
@@ -80,10 +80,8 @@ fn succeeded(slf: &Native<'_, TlsTransport>, plain: &mut [u8]) -> PyResult<()> {
             .bind(py)
             .call_method1("debug", arguments)?;
     }
-    if tell {
-        if let Some((protocol, _)) = TlsTransport::protocol(slf)? {
-            call::method1(&protocol, names::connection_made(py), slf.as_any())?;
-        }
+    if tell && let Some((protocol, _)) = TlsTransport::protocol(slf)? {
+        call::method1(&protocol, names::connection_made(py), slf.as_any())?;
     }
     wake(slf, None)?;
     // Our last message of the handshake goes out even if the application has paused reading.

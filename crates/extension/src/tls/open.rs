@@ -115,10 +115,10 @@ fn make<'py>(
         SHUTDOWN_TIMEOUT,
     )?;
     let mut server_hostname = options.server_hostname.map(|name| name.into_bound(py));
-    if let Some(name) = &server_hostname {
-        if options.server_side || !name.is_truthy()? {
-            server_hostname = None;
-        }
+    if let Some(name) = &server_hostname
+        && (options.server_side || !name.is_truthy()?)
+    {
+        server_hostname = None;
     }
     let ssl_context = options.context.into_bound(py);
     let ssl_context = if ssl_context.is_truthy()? {
