@@ -60,8 +60,6 @@ pub(super) struct State {
     pub timer: Option<NativeRef<TimerHandle>>,
     /// When the handshake began, in debug mode.
     pub started: Option<f64>,
-    /// What `connection_lost` will be called with.
-    pub error: Option<Py<PyAny>>,
     /// Facts for `get_extra_info` that were asked for.
     pub facts: Option<Py<PyDict>>,
 }
@@ -126,7 +124,6 @@ impl Payload for TlsTransport {
             visit.option(state.protocol.as_ref());
             visit.option(state.waiter.as_ref());
             visit.option(state.timer.as_ref().map(NativeRef::as_py));
-            visit.option(state.error.as_ref());
             visit.option(state.facts.as_ref());
         });
     }
@@ -139,7 +136,6 @@ impl Payload for TlsTransport {
                 state.protocol.take(),
                 state.waiter.take(),
                 state.timer.take(),
-                state.error.take(),
                 state.facts.take(),
             )
         });

@@ -224,48 +224,35 @@ pub(super) fn fatal(slf: &Native<'_, TlsTransport>, error: PyErr, message: &str)
     report::connection_failed(owner, error, message, &lower, link.as_ref())
 }
 
-/// The lower transport is gone.
+/// The lower transport is gone: the last callback, `connection_lost`.
+///
+/// asyncio would call it in the turn after this one.  A program whose loop stops in between would keep the connection
+/// alive, and with it the context and its keys.
 pub(super) fn lost(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> PyResult<()> {
     let py = slf.py();
-    let kept = error.as_ref().map(|error| error.clone_ref(py));
-    let (tell, unused) = slf.state.with(py, |state| {
-        let tell = state.session.lost();
-        if tell {
-            state.error = kept;
-        }
-        let protocol = if tell { None } else { state.protocol.take() };
+    let (tell, protocol, rest) = slf.state.with(py, |state| {
         let backlog: Backlog = std::mem::take(&mut state.backlog);
-        (
-            tell,
-            (state.lower.take(), state.link.take(), protocol, backlog),
-        )
+        let rest = (state.lower.take(), state.link.take(), backlog);
+        (state.session.lost(), state.protocol.take(), rest)
     })?;
-    if tell {
-        TlsTransport::queue(slf, TlsWork::Lost)?;
-    }
-    handshake::wake(slf, error)?;
-    drop(unused);
-    TlsTransport::disarm(slf)
-}
-
-/// The last callback: `connection_lost`.
-pub(super) fn tell_lost(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
-    let py = slf.py();
-    let (protocol, error) = slf
-        .state
-        .with(py, |state| (state.protocol.take(), state.error.take()))?;
-    let Some(protocol) = protocol else {
-        return Ok(());
-    };
-    let protocol = protocol.into_bound(py);
-    let error = error.map_or_else(|| py.None().into_bound(py), |error| error.into_bound(py));
-    match call::method1(&protocol, names::connection_lost(py), &error) {
-        Ok(_) => Ok(()),
-        Err(error) => {
+    TlsTransport::disarm(slf)?;
+    let mut outcome = Ok(());
+    if let (true, Some(protocol)) = (tell, &protocol) {
+        let protocol = protocol.bind(py);
+        let argument = error
+            .as_ref()
+            .map_or_else(|| py.None(), |error| error.clone_ref(py));
+        let told = TlsTransport::in_context(slf, || {
+            call::method1(protocol, names::connection_lost(py), argument.bind(py)).map(drop)
+        });
+        if let Err(error) = told {
             let name = names::connection_lost(py);
-            report::protocol_callback_failed(slf.owner.bind(py), error, &protocol, name)
+            outcome = report::protocol_callback_failed(slf.owner.bind(py), error, protocol, name);
         }
     }
+    let woken = handshake::wake(slf, error, protocol.as_ref());
+    drop(rest);
+    outcome.and(woken)
 }
 
 /// The transport is going away unclosed.

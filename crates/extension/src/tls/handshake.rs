@@ -83,7 +83,7 @@ fn succeeded(slf: &Native<'_, TlsTransport>, plain: &mut [u8]) -> PyResult<()> {
     if tell && let Some((protocol, _)) = TlsTransport::protocol(slf)? {
         call::method1(&protocol, names::connection_made(py), slf.as_any())?;
     }
-    wake(slf, None)?;
+    wake(slf, None, None)?;
     // Our last message of the handshake goes out even if the application has paused reading.
     write::pump_or_fail(slf, false)?;
     read::go_on(slf, plain)
@@ -106,7 +106,8 @@ pub(super) fn failed(slf: &Native<'_, TlsTransport>, error: PyErr) -> PyResult<(
     write::flush(slf)?;
     let value = errors::into_value(py, error.clone_ref(py)).into_any();
     ending::fatal(slf, error, message)?;
-    wake(slf, Some(value))
+    let protocol = TlsTransport::protocol(slf)?.map(|(protocol, _)| protocol.unbind());
+    wake(slf, Some(value), protocol.as_ref())
 }
 
 /// The peer hung up in the middle of the handshake.
@@ -116,13 +117,17 @@ pub(super) fn cut_off(slf: &Native<'_, TlsTransport>) -> PyResult<()> {
 }
 
 /// Tells whoever waits for the handshake.
-pub(super) fn wake(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> PyResult<()> {
+pub(super) fn wake(
+    slf: &Native<'_, TlsTransport>,
+    error: Option<Py<PyAny>>,
+    protocol: Option<&Py<PyAny>>,
+) -> PyResult<()> {
     let py = slf.py();
     let (waiter, accepted) = slf.state.with(py, |state| {
         (state.waiter.take(), std::mem::take(&mut state.accepted))
     })?;
     if let (true, Some(error)) = (accepted && slf.owner.get().debug(), &error) {
-        report_refused(slf, error)?;
+        report_refused(slf, error, protocol)?;
     }
     let Some(waiter) = waiter else { return Ok(()) };
     let waiter = waiter.bind(py);
@@ -138,7 +143,11 @@ pub(super) fn wake(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> 
 
 /// A client did not get through the handshake.  That is the client's affair; in debug mode it is told.
 #[cold]
-fn report_refused(slf: &Native<'_, TlsTransport>, error: &Py<PyAny>) -> PyResult<()> {
+fn report_refused(
+    slf: &Native<'_, TlsTransport>,
+    error: &Py<PyAny>,
+    protocol: Option<&Py<PyAny>>,
+) -> PyResult<()> {
     let py = slf.py();
     let context = PyDict::new(py);
     context.set_item(
@@ -146,7 +155,7 @@ fn report_refused(slf: &Native<'_, TlsTransport>, error: &Py<PyAny>) -> PyResult
         "Error on transport creation for incoming connection",
     )?;
     context.set_item(names::exception(py), error)?;
-    if let Some((protocol, _)) = TlsTransport::protocol(slf)? {
+    if let Some(protocol) = protocol {
         context.set_item(names::protocol(py), protocol)?;
     }
     context.set_item(names::transport(py), slf.as_any())?;

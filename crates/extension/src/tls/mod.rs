@@ -45,8 +45,6 @@ pub enum TlsWork {
     Start,
     /// The application has resumed reading.
     Resumed,
-    /// Tell the application's protocol that the connection is gone.
-    Lost,
     /// Close the lower transport: both sides have said goodbye.
     CloseLower,
 }
@@ -59,7 +57,6 @@ pub fn work(slf: &Native<'_, TlsTransport>, work: TlsWork) -> PyResult<()> {
     TlsTransport::in_context(slf, || match work {
         TlsWork::Start => handshake::secure(slf),
         TlsWork::Resumed => read::resumed(slf),
-        TlsWork::Lost => ending::tell_lost(slf),
         TlsWork::CloseLower => ending::close_lower(slf),
     })
 }

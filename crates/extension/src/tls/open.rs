@@ -144,7 +144,6 @@ fn make<'py>(
         accepted: purpose.accepted,
         timer: None,
         started: None,
-        error: None,
         facts: None,
     };
     let payload = TlsTransport {
