@@ -13,6 +13,7 @@ from toolkit import (
     listener,
     new_descriptors,
     open_descriptors,
+    script,
     serving,
     tcp_pair,
     turn,
@@ -279,3 +280,52 @@ def test_debug_mode_logs_the_handshake(loop, caplog, server_context, client_cont
     finish(loop, main())
     turn(loop, 2)
     assert "starts SSL handshake" in caplog.text and "SSL handshake took" in caplog.text
+
+
+@pytest.mark.epicycle_only
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_connection_can_be_ended_before_it_begins(loop, client_context, end):
+    # asyncio's close() does nothing yet at that point, and the handshake goes on.
+    async def main():
+        with tcp_pair() as (sock, peer):
+            protocol = Recorder()
+            waiter = loop.create_future()
+            transport = loop._make_ssl_transport(
+                sock.dup(), protocol, client_context, waiter, server_hostname="localhost"
+            )
+            getattr(transport, end)()
+            sock.close()
+            assert await loop.sock_recv(peer, 1) == b""
+            assert protocol.events == []
+
+    finish(loop, main())
+
+
+def test_connections_left_open_at_the_end_do_no_harm(loop_name, pki):
+    code = f"""
+import asyncio, ssl, warnings
+warnings.simplefilter("ignore")
+server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+server_context.load_cert_chain({str(pki.server.certificate)!r}, {str(pki.server.key)!r})
+client_context = ssl.create_default_context(cafile={str(pki.authority.certificate)!r})
+async def main():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=server_context)
+    port = server.sockets[0].getsockname()[1]
+    opened = [
+        await loop.create_connection(asyncio.Protocol, "127.0.0.1", port, ssl=client_context,
+                                     server_hostname="localhost")
+        for _ in range(3)
+    ]
+    opened[0][0].close()
+    opened[1][0].write(b"x" * 10_000_000)
+    return opened
+loop = new_loop()
+kept = loop.run_until_complete(main())
+if CLOSES:
+    loop.close()
+print("done")
+"""
+    for closes in (True, False):
+        done = script(loop_name, f"CLOSES = {closes}\n{code}")
+        assert done.stdout == "done\n" and "Traceback" not in done.stderr, done.stderr

@@ -250,14 +250,14 @@ impl TlsSession {
     /// The session is to end: the application closes, or the peer has said goodbye.
     pub const fn close(&mut self) -> Closing {
         match self.phase {
-            Phase::Idle | Phase::Shutdown | Phase::Over => Closing::Nothing,
+            Phase::Shutdown | Phase::Over => Closing::Nothing,
             // The application waits for nothing any more.
             Phase::Flushing if self.waiting && self.closed => {
                 self.waiting = false;
                 Closing::Flush
             }
             Phase::Flushing => Closing::Nothing,
-            Phase::Handshake => {
+            Phase::Idle | Phase::Handshake => {
                 self.closed = true;
                 Closing::Abort
             }
@@ -447,9 +447,9 @@ mod tests {
     }
 
     #[test]
-    fn closing_in_the_handshake_aborts() {
+    fn closing_before_the_end_of_the_handshake_aborts() {
         let mut session = TlsSession::new(false);
-        assert_eq!(session.close(), Closing::Nothing, "nothing has begun");
+        assert_eq!(session.close(), Closing::Abort, "nothing has begun");
         assert!(session.start());
         assert_eq!(session.close(), Closing::Abort);
     }
