@@ -324,3 +324,22 @@ def test_a_server_closes_its_clients(loop, server_context, client_context):
             assert client.lost is None
 
     finish(loop, main())
+
+
+@pytest.mark.epicycle_only
+def test_the_loss_is_told_before_the_descriptor_is_closed(loop, server_context, client_context):
+    # asyncio tells it in the next turn.
+    class Curious(Recorder):
+        def connection_lost(self, exc):
+            super().connection_lost(exc)
+            self.descriptor = self.socket.fileno()
+
+    async def main():
+        protocol = Curious()
+        async with connected_peer(server_context, client_context, protocol) as (transport, peer):
+            protocol.socket = transport.get_extra_info("socket")
+            await peer.goodbye()
+            await until(lambda: protocol.is_lost)
+            assert protocol.descriptor >= 0
+
+    finish(loop, main())

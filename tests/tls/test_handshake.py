@@ -329,3 +329,29 @@ print("done")
     for closes in (True, False):
         done = script(loop_name, f"CLOSES = {closes}\n{code}")
         assert done.stdout == "done\n" and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.epicycle_only
+def test_the_peer_is_told_why_a_handshake_failed(loop, pki, server_context):
+    # asyncio drops the alert.
+    async def main():
+        with listener() as listening:
+            listening.setblocking(False)
+            connecting = asyncio.ensure_future(
+                loop.create_connection(
+                    Recorder,
+                    *listening.getsockname(),
+                    ssl=pki.stranger.client_context(),
+                    server_hostname="localhost",
+                )
+            )
+            sock, _ = await loop.sock_accept(listening)
+            with sock:
+                peer = Peer(sock, server_context, server_side=True)
+                with pytest.raises(ssl.SSLError, match="ALERT_UNKNOWN_CA"):
+                    await peer.handshake()
+                    await peer.receive(1)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await connecting
+
+    finish(loop, main())

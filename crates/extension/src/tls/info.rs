@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::class::TlsTransport;
+use super::link;
 use crate::ffi::call;
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
@@ -75,14 +76,15 @@ fn fact(slf: &Native<'_, TlsTransport>, name: &str) -> PyResult<Option<Py<PyAny>
     Ok(Some(value.unbind()))
 }
 
-/// `transport._ssl_protocol`: the protocol that the lower transport sees, while there is one.
+/// `transport._ssl_protocol`: the protocol that the lower transport sees, or saw.
 pub(super) fn get_link(slf: &Native<'_, TlsTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     args.bind(&[], 0)?;
     let py = slf.py();
     let link = slf.state.with(py, |state| {
         state.link.as_ref().map(|link| link.clone_ref(py))
     })?;
-    Ok(link.unwrap_or_else(|| py.None()))
+    // After the end nothing is kept that would hold the transport.
+    link.map_or_else(|| link::make(slf).map(Bound::unbind), Ok)
 }
 
 /// `repr(transport)`

@@ -88,6 +88,11 @@ pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
             connection_lost,
             c"The lower transport is gone.",
         ),
+        method(
+            c"_get_transport",
+            get_transport,
+            c"The transport underneath, while there is one.",
+        ),
     ];
     let class = CLASS.make(
         c"epicycle.TlsLink",
@@ -95,7 +100,19 @@ pub(super) fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
         &base,
         table,
     )?;
+    let property = module.py().import("builtins")?.getattr("property")?;
+    class.setattr(
+        "_transport",
+        property.call1((class.getattr("_get_transport")?,))?,
+    )?;
     module.add("TlsLink", class)
+}
+
+/// The transport underneath, by the name that asyncio has for it.
+fn get_transport(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
+    args.bind(&[], 0)?;
+    let lower = TlsTransport::lower(TlsLink::transport(slf))?;
+    Ok(lower.map_or_else(|| slf.py().None(), Bound::unbind))
 }
 
 fn connection_made(slf: &Native<'_, TlsLink>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
