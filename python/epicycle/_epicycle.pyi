@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from socket import socket
+from ssl import SSLContext
 from typing import Any, Self, TypeVarTuple, Unpack, final
 
 _Ts = TypeVarTuple("_Ts")
@@ -95,6 +96,32 @@ class Loop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # its parts in epi
         waiter: asyncio.Future[None] | None,
         extra: dict[str, Any] | None,
     ) -> PipeWriteTransport: ...
+    def _make_ssl_transport(
+        self,
+        rawsock: socket,
+        protocol: Any,
+        sslcontext: SSLContext | None,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> SSLTransport: ...
+    def _secure(
+        self,
+        transport: Any,
+        protocol: Any,
+        sslcontext: SSLContext,
+        waiter: asyncio.Future[None],
+        server_side: bool,
+        server_hostname: str | None,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None,
+        arrived: bytes,
+    ) -> SSLTransport: ...
     def _counters(self) -> dict[str, int]: ...
 
 @final
@@ -128,6 +155,35 @@ class PipeReadTransport(asyncio.ReadTransport): ...
 
 @final
 class PipeWriteTransport(asyncio.Transport): ...
+
+@final
+class SSLTransport(asyncio.Transport):
+    def get_read_buffer_size(self) -> int: ...
+    def get_read_buffer_limits(self) -> tuple[int, int]: ...
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def _force_close(self, exc: BaseException | None) -> None: ...
+    @property
+    def _protocol_paused(self) -> bool: ...
+    @property
+    def _ssl_protocol(self) -> TlsLink: ...
+    def _timed_out(self) -> None: ...
+    def _test__append_write_backlog(self, data: bytes) -> None: ...
+
+@final
+class TlsLink(asyncio.Protocol):
+    @property
+    def _transport(self) -> asyncio.Transport | None: ...
+
+@final
+class SecureFactory:
+    def __init__(
+        self,
+        factory: Callable[[], Any],
+        sslcontext: SSLContext,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None: ...
+    def __call__(self) -> Any: ...
 
 def build_facts() -> dict[str, str | int | bool]: ...
 def learn_task_callbacks(step: Callable[..., Any], wakeup: Callable[..., Any]) -> None: ...

@@ -1,8 +1,8 @@
 //! The Python extension module `epicycle._epicycle`: the event loop for CPython.
 //!
-//! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections),
-//! `datagram/` (endpoints of datagrams), `pipe/` (pipes and terminals), `net/` (where connections come from).  `py/` is
-//! what is known of Python's side; `ffi/` is the only place with unsafe code.
+//! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `tls/`
+//! (connections on top of those), `datagram/` (endpoints of datagrams), `pipe/` (pipes and terminals), `net/` (where
+//! connections come from).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod handle;
 mod net;
 mod pipe;
 mod py;
+mod tls;
 mod transport;
 
 /// Shows the module one step and one wake-up of asyncio's C Task, so that it knows them when it sees them.
@@ -37,6 +38,7 @@ fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     transport::make_class(module)?;
     datagram::make_class(module)?;
     pipe::make_classes(module)?;
+    tls::make_classes(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;

@@ -20,7 +20,7 @@ coroutines are coroutine functions to `inspect`:
 - `_sendfile.py`   sendfile and sock_sendfile
 - `_pipes.py`      connect_read_pipe, connect_write_pipe
 - `_processes.py`  subprocess_exec, subprocess_shell, `ProcessTransport`
-- `_pending.py`    what does not exist yet, and says so
+- `_tls.py`        start_tls, and TLS for servers
 - `_forking.py`    what becomes of loops in a child made by fork()
 - `_probe.py`      how the native half gets to know asyncio's C Task
 """
@@ -35,7 +35,6 @@ from epicycle.loop._connecting import Connecting
 from epicycle.loop._datagrams import Datagrams
 from epicycle.loop._executors import Executors
 from epicycle.loop._names import Names
-from epicycle.loop._pending import Pending
 from epicycle.loop._pipes import Pipes
 from epicycle.loop._processes import Processes
 from epicycle.loop._reporting import Reporting
@@ -44,6 +43,7 @@ from epicycle.loop._sendfile import SendingFiles
 from epicycle.loop._serving import Server, Serving
 from epicycle.loop._signals import Signals
 from epicycle.loop._sockets import Sockets
+from epicycle.loop._tls import Tls
 from epicycle.loop._unix import UnixSockets
 
 __all__ = ["EventLoop", "Server"]
@@ -63,7 +63,7 @@ class EventLoop(
     SendingFiles,
     Pipes,
     Processes,
-    Pending,
+    Tls,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,
 ):

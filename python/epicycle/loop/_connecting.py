@@ -191,6 +191,7 @@ class Connecting(Part):
             sock.setblocking(False)
             protocol = protocol_factory()
             waiter: asyncio.Future[None] = self.create_future()
+            transport: Any
             if ssl:
                 transport = self._make_ssl_transport(
                     sock,
@@ -213,6 +214,8 @@ class Connecting(Part):
             await waiter
         except BaseException:
             transport.close()
+            # Its exception's traceback holds this frame.
+            waiter = None  # type: ignore[assignment]
             raise
         return transport, protocol
 

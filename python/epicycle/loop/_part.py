@@ -41,7 +41,6 @@ if TYPE_CHECKING:
             ssl_handshake_timeout: float | None = None,
             ssl_shutdown_timeout: float | None = None,
         ) -> tuple[Any, Any]: ...
-        def _make_ssl_transport(self, *args: Any, **kwargs: Any) -> Any: ...
         def _over_tls(
             self,
             protocol_factory: Callable[[], Any],

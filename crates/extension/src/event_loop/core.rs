@@ -6,6 +6,8 @@ use epicycle_reactor::inbox::Inbox;
 use epicycle_reactor::kernel::system::SystemKernel;
 use epicycle_reactor::turn::Turn;
 
+use crate::tls::Scratch;
+
 use super::entry::{Entry, Source};
 
 /// The kernel under this loop.
@@ -17,6 +19,8 @@ pub const RECEIVE_BUFFER: usize = 256 * 1024;
 pub struct Core {
     pub turn: Turn<LoopKernel, Entry, Source>,
     pub buffer: Box<[u8]>,
+    /// Working memory of TLS sessions, made with the first and lent out while one works.
+    pub scratch: Option<Box<Scratch>>,
     inbox: Arc<Inbox<Entry>>,
 }
 
@@ -29,6 +33,7 @@ impl Core {
         Ok(Self {
             turn,
             buffer: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
+            scratch: None,
             inbox,
         })
     }

@@ -11,6 +11,7 @@ use crate::ffi::class::NativeRef;
 use crate::handle::{Handle, LockedHandle, TimerHandle};
 use crate::net::Listener;
 use crate::pipe::{PipeReadTransport, PipeWork, PipeWriteTransport};
+use crate::tls::{TlsTransport, TlsWork};
 use crate::transport::StreamTransport;
 
 /// A piece of work: in the ready queue, among the timers, or on its way from another thread.
@@ -33,6 +34,8 @@ pub enum Entry {
     Stream(NativeRef<StreamTransport>, StreamWork),
     /// A datagram endpoint has something to do.
     Datagram(NativeRef<DatagramTransport>, StreamWork),
+    /// A TLS session has something to do.
+    Tls(NativeRef<TlsTransport>, TlsWork),
     /// A listening socket has connections waiting.
     Accept(Py<Listener>),
     /// The reading end of a pipe has something to do.
@@ -81,6 +84,7 @@ impl Entry {
             Self::Foreign(handle) => visit.call(handle),
             Self::Stream(transport, _) => visit.call(transport.as_py()),
             Self::Datagram(transport, _) => visit.call(transport.as_py()),
+            Self::Tls(transport, _) => visit.call(transport.as_py()),
             Self::Accept(listener) => visit.call(listener),
             Self::PipeRead(transport, _) => visit.call(transport.as_py()),
             Self::PipeWrite(transport, _) => visit.call(transport.as_py()),

@@ -25,6 +25,7 @@ use crate::net::listener::{self, Listener};
 use crate::pipe;
 use crate::py::errors;
 use crate::py::imports::Imports;
+use crate::tls::{self, TlsOptions};
 use crate::transport::{self, Endpoint, Origin};
 
 const OPEN: u8 = 0;
@@ -359,6 +360,65 @@ impl Loop {
             },
             notices,
         )
+    }
+
+    /// The TLS transport over a connected stream socket, which it owns from here on.
+    #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
+    #[pyo3(signature = (rawsock, protocol, sslcontext, waiter=None, *, server_side=false, server_hostname=None, extra=None,
+                        server=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None))]
+    fn _make_ssl_transport(
+        slf: &Bound<'_, Self>,
+        rawsock: Py<PyAny>,
+        protocol: Py<PyAny>,
+        sslcontext: Py<PyAny>,
+        waiter: Option<Py<PyAny>>,
+        server_side: bool,
+        server_hostname: Option<Py<PyAny>>,
+        extra: Option<Py<PyDict>>,
+        server: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = TlsOptions {
+            context: sslcontext,
+            server_side,
+            server_hostname,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout,
+        };
+        let socket = tls::Socket {
+            socket: rawsock,
+            protocol,
+            waiter,
+            extra,
+            server,
+        };
+        Ok(tls::over_socket(slf, socket, options)?.into_any().unbind())
+    }
+
+    /// The TLS transport over another transport; the handshake begins in the next turn and `waiter` learns of its end.
+    #[expect(clippy::too_many_arguments, reason = "the parameters of start_tls")]
+    fn _secure(
+        slf: &Bound<'_, Self>,
+        transport: &Bound<'_, PyAny>,
+        protocol: &Bound<'_, PyAny>,
+        sslcontext: Py<PyAny>,
+        waiter: Py<PyAny>,
+        server_side: bool,
+        server_hostname: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+        arrived: &[u8],
+    ) -> PyResult<Py<PyAny>> {
+        let options = TlsOptions {
+            context: sslcontext,
+            server_side,
+            server_hostname,
+            handshake_timeout: ssl_handshake_timeout,
+            shutdown_timeout: ssl_shutdown_timeout,
+        };
+        let secured = tls::over_transport(slf, transport, protocol, waiter, options, arrived)?;
+        Ok(secured.into_any().unbind())
     }
 
     /// Forgets everything that is queued and gives the kernel its descriptors back.

@@ -17,6 +17,7 @@ use crate::net;
 use crate::pipe::{self, PipeWork};
 use crate::py::imports::Imports;
 use crate::py::{errors, names};
+use crate::tls;
 use crate::transport;
 
 /// After this many turns without a pause, other threads get a chance to run even if no callback is Python code.
@@ -205,6 +206,7 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
         }
         Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
         Entry::Datagram(transport, work) => datagram::work(&transport.into_bound(py), work),
+        Entry::Tls(transport, work) => tls::work(&transport.into_bound(py), work),
         Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
         Entry::PipeRead(transport, work) => pipe::work(&transport.into_bound(py), work),
         Entry::PipeWrite(transport, work) => pipe::work(&transport.into_bound(py), work),
@@ -263,6 +265,7 @@ fn dispatch_watched(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
         Entry::Foreign(handle) => handle.clone_ref(py),
         Entry::Stream(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Datagram(transport, _) => NativeRef::as_py(transport).clone_ref(py),
+        Entry::Tls(transport, _) => NativeRef::as_py(transport).clone_ref(py),
         Entry::Step { callable, .. } => callable.clone_ref(py),
         Entry::Accept(listener) => listener.clone_ref(py).into_any(),
         Entry::PipeRead(transport, _) => transport.as_py().clone_ref(py),

@@ -97,6 +97,31 @@ pub fn method1<'py>(
     })
 }
 
+/// `object.name(first, second)`
+#[inline(always)]
+pub fn method2<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    first: &Bound<'py, PyAny>,
+    second: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let arguments = [
+        std::ptr::null_mut(),
+        object.as_ptr(),
+        first.as_ptr(),
+        second.as_ptr(),
+    ];
+    // SAFETY: attached; receiver and two arguments follow a scratch word.
+    result(object.py(), unsafe {
+        ffi::PyObject_VectorcallMethod(
+            name.as_ptr(),
+            arguments.as_ptr().add(1),
+            3 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+            std::ptr::null_mut(),
+        )
+    })
+}
+
 /// `callable(*positional, **keywords)`, the keywords' names being the trailing values' (`names` is a tuple of `str`).
 pub fn call_keywords<'py>(
     callable: &Bound<'py, PyAny>,

@@ -11,6 +11,7 @@
 //! - `context.rs`  entering, leaving and copying `contextvars.Context`
 //! - `interpreter.rs` refusing subinterpreters
 //! - `buffer.rs`   looking into bytes-like objects, and lending memory to the kernel
+//! - `lend.rs`     lending memory to the objects of the `ssl` module
 
 pub mod buffer;
 pub mod call;
@@ -19,4 +20,5 @@ pub mod class;
 pub mod context;
 pub mod fastcall;
 pub mod interpreter;
+pub mod lend;
 pub mod members;

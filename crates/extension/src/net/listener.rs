@@ -17,6 +17,7 @@ use crate::ffi::cell::LoopCell;
 use crate::ffi::context;
 use crate::py::imports::Imports;
 use crate::py::{errors, names};
+use crate::tls::{self, SecureFactory};
 use crate::transport::{self, Endpoint, Origin};
 
 /// How long to leave a socket alone after accepting failed for want of descriptors or memory, as asyncio does.
@@ -157,7 +158,10 @@ pub fn accept(slf: &Bound<'_, Listener>) -> PyResult<()> {
                         server: Some(this.server.clone_ref(py)),
                         extra: None,
                     };
-                    transport::open(owner, origin)
+                    match this.factory.bind(py).cast::<SecureFactory>() {
+                        Ok(secure) => tls::accept(owner, origin, &secure.get().options),
+                        Err(_) => transport::open(owner, origin).map(drop),
+                    }
                 });
                 if let Err(error) = made {
                     refused(slf, error)?;

@@ -24,6 +24,7 @@ use crate::ffi::class::{Class, Native, Payload, Repr, Visitor};
 use crate::ffi::context;
 use crate::ffi::fastcall::{Args, method};
 use crate::py::{errors, names, properties};
+use crate::tls::TlsLink;
 
 /// A connection: an `asyncio.Transport`, native.
 pub struct StreamTransport {
@@ -44,8 +45,7 @@ pub(super) struct State {
     /// Whether the descriptor is watched for reading; the end of the input stops that without pausing.
     pub watching: bool,
     pub protocol: Option<Py<PyAny>>,
-    /// The protocol is an `asyncio.BufferedProtocol`.
-    pub buffered: bool,
+    pub kind: Kind,
     pub server: Option<Py<PyAny>>,
     /// Whom to tell that the connection is ready for use.
     pub waiter: Option<Py<PyAny>>,
@@ -54,6 +54,28 @@ pub(super) struct State {
     /// Further facts for `get_extra_info`, as a dict.
     pub extra: Option<Py<PyDict>>,
     pub sendfile: Option<Sendfile>,
+}
+
+/// How the protocol wants what arrives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As `bytes`, with `data_received`.
+    Data,
+    /// In its own memory: it is an `asyncio.BufferedProtocol`.
+    Buffered,
+    /// Straight from the receive buffer: it is a TLS session of ours.
+    Tls,
+}
+
+impl Kind {
+    fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if Native::<TlsLink>::cast(protocol).is_some() {
+            return Ok(Self::Tls);
+        }
+        let imports = crate::py::imports::Imports::get(protocol.py())?;
+        let buffered = protocol.is_instance(imports.buffered_protocol.bind(protocol.py()))?;
+        Ok(if buffered { Self::Buffered } else { Self::Data })
+    }
 }
 
 static CLASS: Class<StreamTransport> = Class::unmade();
@@ -117,7 +139,7 @@ pub fn open<'py>(
     origin: Origin,
 ) -> PyResult<Native<'py, StreamTransport>> {
     let py = owner.py();
-    let buffered = is_buffered(origin.protocol.bind(py))?;
+    let kind = Kind::of(origin.protocol.bind(py))?;
     let server = origin.server.as_ref().map(|server| server.clone_ref(py));
     let fd = origin.fd;
     let inet = matches!(origin.peer, Some(Address::V4(_) | Address::V6(_)));
@@ -132,7 +154,7 @@ pub fn open<'py>(
         flow: Flow::new(),
         watching: false,
         protocol: Some(origin.protocol),
-        buffered,
+        kind,
         server: origin.server,
         waiter: origin.waiter,
         error: None,
@@ -160,12 +182,6 @@ pub fn open<'py>(
         core.push(entry);
     })?;
     Ok(transport)
-}
-
-/// Whether the protocol wants to provide the buffers itself.
-pub(super) fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let imports = crate::py::imports::Imports::get(protocol.py())?;
-    protocol.is_instance(imports.buffered_protocol.bind(protocol.py()))
 }
 
 impl State {
@@ -438,6 +454,8 @@ pub fn make_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let modes = py.import("asyncio.constants")?.getattr("_SendfileMode")?;
     class.setattr("_sendfile_compatible", modes.getattr("TRY_NATIVE")?)?;
     properties::make(&class, &["_protocol_paused"])?;
+    // asyncio's name for what `start_tls` asks of a transport's class.
+    class.setattr("_start_tls_compatible", true)?;
     module.add("StreamTransport", class)
 }
 
@@ -461,10 +479,10 @@ fn set_protocol(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> PyRes
     let [protocol] = args.bind(&["protocol"], 1)?;
     let protocol = protocol.ok_or_else(|| args.missing("protocol"))?;
     let py = slf.py();
-    let buffered = is_buffered(protocol)?;
+    let kind = Kind::of(protocol)?;
     let protocol = protocol.clone().unbind();
     let before = slf.state.with(py, |state| {
-        state.buffered = buffered;
+        state.kind = kind;
         state.protocol.replace(protocol)
     })?;
     drop(before);

@@ -26,6 +26,7 @@ use pyo3::prelude::*;
 
 pub use class::{Origin, StreamTransport, make_class, open};
 pub use socket::Endpoint;
+pub use write::send;
 pub(crate) use write::{Data, Marks};
 
 use crate::event_loop::entry::StreamWork;

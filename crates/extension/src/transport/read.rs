@@ -7,13 +7,14 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes};
 
-use super::class::StreamTransport;
+use super::class::{Kind, StreamTransport};
 use super::ending;
 use crate::ffi::buffer::View;
 use crate::ffi::call;
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
 use crate::py::{errors, names};
+use crate::tls::{self, Scratch, TlsLink};
 
 /// What one receive brought.
 enum Received<T> {
@@ -51,13 +52,15 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
             return None;
         }
         let protocol = state.protocol.as_ref()?.bind(py).clone();
-        Some((state.fd, protocol, state.buffered))
+        Some((state.fd, protocol, state.kind))
     })?;
-    let Some((fd, protocol, buffered)) = current else {
+    let Some((fd, protocol, kind)) = current else {
         return Ok(());
     };
-    if buffered {
-        return ready_buffered(slf, fd, &protocol);
+    match kind {
+        Kind::Data => {}
+        Kind::Buffered => return ready_buffered(slf, fd, &protocol),
+        Kind::Tls => return ready_tls(slf, fd, &protocol),
     }
     let received = slf.owner.get().cell.with(py, |core| {
         let outcome = core.turn.kernel.recv(fd, &mut core.buffer);
@@ -81,6 +84,48 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
             }
         }
         other => without_data(slf, &protocol, other),
+    }
+}
+
+/// Encrypted bytes go straight from the receive buffer to the session.
+fn ready_tls(
+    slf: &Native<'_, StreamTransport>,
+    fd: i32,
+    protocol: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let owner = slf.owner.bind(py);
+    let Some(link) = Native::<TlsLink>::cast(protocol) else {
+        return Ok(());
+    };
+    let mut scratch = Scratch::borrow(owner)?;
+    let received = owner.get().cell.with(py, |core| {
+        let outcome = core.turn.kernel.recv(fd, &mut scratch.cipher);
+        Received::from(outcome, |count| {
+            core.turn.counters.bytes_in += count as u64;
+            count
+        })
+    })?;
+    let outcome = match received {
+        Received::Data(count) => {
+            let Scratch { cipher, plain } = &mut *scratch;
+            Some(tls::arrived(
+                TlsLink::transport(link),
+                &cipher[..count],
+                plain,
+            ))
+        }
+        _ => None,
+    };
+    scratch.give_back(owner)?;
+    match outcome {
+        None => without_data(slf, protocol, received),
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => ending::fail(
+            slf,
+            error,
+            "Fatal error: protocol.buffer_updated() call failed.",
+        ),
     }
 }
 

@@ -104,6 +104,18 @@ pub(super) fn writelines(
     Ok(py.None())
 }
 
+/// Writes encrypted data, for a TLS session on top of the transport.
+///
+/// # Errors
+/// As `transport.write()`.
+pub fn send(slf: &Native<'_, StreamTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    write_all(
+        slf,
+        &[Data::Bytes(data)],
+        "Cannot call write() after write_eof()",
+    )
+}
+
 #[inline(always)]
 fn write_all(
     slf: &Native<'_, StreamTransport>,

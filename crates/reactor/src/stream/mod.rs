@@ -5,11 +5,14 @@
 //! | `write_queue` | what is still to be sent, and what a send has finished |
 //! | `flow` | when the producer has to pause, and when it may go on |
 //! | `lifecycle` | what closing, aborting, errors, the peer's end and an empty queue lead to |
+//! | `tls` | where a TLS session stands, and when either side of it has to pause |
 
 mod flow;
 mod lifecycle;
+mod tls;
 mod write_queue;
 
 pub use flow::{Flow, LimitError};
 pub use lifecycle::{Action, Lifecycle, WriteVerdict};
+pub use tls::{Arrival, Closing, Marks, PeerEnd, TlsSession, TlsWrite, Told};
 pub use write_queue::WriteQueue;
