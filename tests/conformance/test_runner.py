@@ -325,7 +325,7 @@ class TestStale:
         (package / "__init__.py").touch()
         loop = "import asyncio\n\nclass EventLoop(asyncio.SelectorEventLoop):\n    pass\n"
         (package / "loop" / "__init__.py").write_text(loop, encoding="utf-8")
-        for name in ("_connecting", "_serving", "_signals"):
+        for name in ("_connecting", "_datagrams", "_sendfile", "_serving", "_signals", "_unix"):
             (package / "loop" / f"{name}.py").touch()
         runner.module("test_simple", MODULE)
         return runner

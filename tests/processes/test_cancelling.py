@@ -5,19 +5,9 @@ import os
 import threading
 
 import pytest
-from children import Watcher
+from children import Watcher, children
 
 from toolkit import finish, open_descriptors, until
-
-
-def children():
-    """The pids of this process's children, dead ones too."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return []
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return file.read().split()
 
 
 async def nothing_remains(before):
