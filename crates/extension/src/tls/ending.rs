@@ -266,9 +266,10 @@ pub(super) fn abandoned(slf: &Native<'_, TlsTransport>) {
         let options = PyDict::new(py);
         options.set_item("source", slf.as_any())?;
         let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?
-            .call_method(
-                "warn",
+        Imports::get(py)?
+            .warn
+            .call(
+                py,
                 (format!("unclosed transport {text}"), category),
                 Some(&options),
             )
