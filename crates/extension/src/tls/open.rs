@@ -304,6 +304,8 @@ impl SecureFactory {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.factory)?;
-        visit.call(&self.options.context)
+        visit.call(&self.options.context)?;
+        visit.call(&self.options.handshake_timeout)?;
+        visit.call(&self.options.shutdown_timeout)
     }
 }
