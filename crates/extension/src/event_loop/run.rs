@@ -204,12 +204,36 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
             handle.release(py);
             outcome
         }
-        Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
-        Entry::Datagram(transport, work) => datagram::work(&transport.into_bound(py), work),
-        Entry::Tls(transport, work) => tls::work(&transport.into_bound(py), work),
-        Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
-        Entry::PipeRead(transport, work) => pipe::work(&transport.into_bound(py), work),
-        Entry::PipeWrite(transport, work) => pipe::work(&transport.into_bound(py), work),
+        Entry::Stream(transport, work) => {
+            let transport = transport.into_bound(py);
+            transport::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::Datagram(transport, work) => {
+            let transport = transport.into_bound(py);
+            datagram::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::Tls(transport, work) => {
+            let transport = transport.into_bound(py);
+            tls::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::PipeRead(transport, work) => {
+            let transport = transport.into_bound(py);
+            pipe::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::PipeWrite(transport, work) => {
+            let transport = transport.into_bound(py);
+            pipe::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::Accept(listener) => {
+            let listener = listener.bind(py);
+            net::listener::accept(listener)
+                .or_else(|error| report::work_failed(slf, error, listener.as_any()))
+        }
         Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
 }
