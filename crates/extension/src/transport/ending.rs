@@ -158,7 +158,11 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 /// The transport is going away unclosed.
 pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let py = slf.py();
-    let taken = slf.state.peek(|state| state.endpoint.take(py));
+    let taken = slf.state.peek(|state| {
+        // Others that go away with it may still call it; there is nothing any more that they could write to.
+        state.life.finish();
+        state.endpoint.take(py)
+    });
     let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else {
         return;
     };
