@@ -7,7 +7,6 @@ use pyo3::types::{PyBool, PyDict};
 
 use super::class::StreamTransport;
 use super::sendfile;
-use super::socket::Endpoint;
 use crate::event_loop::entry::{Entry, StreamWork};
 use crate::event_loop::report;
 use crate::ffi::class::Native;
@@ -158,31 +157,38 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 /// The transport is going away unclosed.
 pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let py = slf.py();
+    if slf.state.peek(|state| state.endpoint.is_gone()) != Some(false) {
+        return;
+    }
+    if let Err(error) = warn_unclosed(slf) {
+        error.write_unraisable(py, Some(slf.as_any()));
+    }
     let taken = slf.state.peek(|state| {
         // Others that go away with it may still call it; there is nothing any more that they could write to.
         state.life.finish();
         state.endpoint.take(py)
     });
-    let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else {
-        return;
-    };
-    let warned = slf.as_any().repr().and_then(|text| {
-        let message = format!("unclosed transport {text}");
-        let options = PyDict::new(py);
-        options.set_item("source", slf.as_any())?;
-        let category = py.get_type::<PyResourceWarning>();
-        Imports::get(py)?
-            .warn
-            .call(py, (message, category), Some(&options))
-            .map(drop)
-    });
-    if let Err(error) = warned {
-        error.write_unraisable(py, Some(slf.as_any()));
-    }
     if let Err(error) = StreamTransport::unwatch(slf) {
         error.write_unraisable(py, Some(slf.as_any()));
     }
-    if let Err(error) = endpoint.close(py) {
+    if let Some(endpoint) = taken
+        && let Err(error) = endpoint.close(py)
+    {
         error.write_unraisable(py, Some(slf.as_any()));
     }
+}
+
+fn warn_unclosed(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
+    let py = slf.py();
+    let message = format!("unclosed transport {}", slf.as_any().repr()?);
+    let options = PyDict::new(py);
+    options.set_item("source", slf.as_any())?;
+    Imports::get(py)?
+        .warn
+        .bind(py)
+        .call(
+            (message, py.get_type::<PyResourceWarning>()),
+            Some(&options),
+        )
+        .map(drop)
 }
