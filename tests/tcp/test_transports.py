@@ -215,6 +215,32 @@ def test_in_debug_mode_connections_work_the_same(loop):
     finish(loop, main())
 
 
+def test_the_socket_may_be_asked_for_while_it_is_being_made(loop, monkeypatch):
+    """As another thread may, or a finaliser."""
+    made = []
+
+    async def main():
+        async with connected() as (client, server):
+            transport = server.transport
+            original = socket.socket.__init__
+
+            def ask_first(*args, **kwargs):
+                monkeypatch.undo()
+                made.append(transport.get_extra_info("socket"))
+                original(*args, **kwargs)
+
+            monkeypatch.setattr(socket.socket, "__init__", ask_first)
+            made.append(transport.get_extra_info("socket"))
+            assert len({sock.fileno() for sock in made}) == 1
+            del made[:]
+            gc.collect()
+            client.transport.write(b"still there")
+            await until(lambda: server.data == b"still there")
+
+    finish(loop, main())
+    monkeypatch.undo()
+
+
 def test_a_transport_never_closed_warns(loop_factory):
     loop = loop_factory()
     one, two = socket.socketpair()
