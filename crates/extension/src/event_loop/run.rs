@@ -26,7 +26,8 @@ const TURNS_BETWEEN_YIELDS: u32 = 8;
 /// Turns until `stop()`.
 ///
 /// # Errors
-/// `SystemExit` and `KeyboardInterrupt` from a callback or a signal handler; `OSError` when waiting fails.
+/// `SystemExit` and `KeyboardInterrupt` from a callback or a signal handler; `OSError` when waiting fails;
+/// `RuntimeError` in a child that a callback made by fork().
 pub fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let mut busy = 0;
     loop {
@@ -34,6 +35,8 @@ pub fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
         if slf.get().is_stopping() {
             return Ok(());
         }
+        // A callback may have forked, and this be the child.
+        slf.get().check_not_forked()?;
     }
 }
 
