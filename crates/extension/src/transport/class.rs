@@ -203,15 +203,18 @@ impl StreamTransport {
     /// Asks the kernel for exactly the directions that matter now.
     ///
     /// # Errors
-    /// `OSError` when the kernel refuses the descriptor.
+    /// `RuntimeError` when the loop is closed; `OSError` when the kernel refuses the descriptor.
     pub(super) fn update_interest(slf: &Native<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        slf.owner.get().check_open()?;
         let fd = Self::descriptor(slf)?;
         let outcome = slf.state.with(py, |state| {
             let interest = state.interest();
             match state.token {
+                // Closed behind our back: the kernel has forgotten it already.
+                _ if fd < 0 && interest.is_empty() => Ok(Ok(())),
                 // The kernel says what is wrong with it.
-                Some(token) if fd < 0 && !interest.is_empty() => slf
+                Some(token) if fd < 0 => slf
                     .owner
                     .get()
                     .cell
@@ -294,6 +297,10 @@ impl StreamTransport {
             }
             Action::StopReading => {
                 slf.state.with(py, |state| state.watching = false)?;
+                if slf.owner.get().check_open().is_err() {
+                    // A closed loop watches nothing.
+                    return Ok(());
+                }
                 Self::update_interest(slf)
             }
             Action::ShutdownWrite => write::shutdown(slf),
