@@ -1,5 +1,6 @@
 //! What went wrong in a callback: the one place that tells the loop's exception handler.
 
+use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -130,4 +131,24 @@ pub fn connection_failed(
     context.set_item(names::transport(py), transport)?;
     context.set_item(names::protocol(py), protocol)?;
     to_handler(owner, &context)
+}
+
+/// Warns of a transport that goes away unclosed.
+///
+/// # Errors
+/// The warning, where warnings are errors.
+#[cold]
+pub fn unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let message = format!("unclosed transport {}", transport.repr()?);
+    let options = PyDict::new(py);
+    options.set_item("source", transport)?;
+    Imports::get(py)?
+        .warn
+        .bind(py)
+        .call(
+            (message, py.get_type::<PyResourceWarning>()),
+            Some(&options),
+        )
+        .map(drop)
 }

@@ -133,7 +133,11 @@ fn at(
         check_callback(callback, "call_at")?;
     }
     let deadline = clock::on_time_line(when.extract()?);
-    let handle = new_timer_handle(slf, work(args, callback, parameters)?, when.clone().unbind())?;
+    let handle = new_timer_handle(
+        slf,
+        work(args, callback, parameters)?,
+        when.clone().unbind(),
+    )?;
     let entry = Entry::Timer(handle.clone().unbind());
     this.cell
         .with(py, |core| core.turn.schedule(deadline, entry))?;

@@ -1,7 +1,7 @@
 //! Closing, aborting, failing, and the protocol's last callback.
 
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 
@@ -160,7 +160,7 @@ pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     if slf.state.peek(|state| state.endpoint.is_gone()) != Some(false) {
         return;
     }
-    if let Err(error) = warn_unclosed(slf) {
+    if let Err(error) = report::unclosed(slf.as_any()) {
         error.write_unraisable(py, Some(slf.as_any()));
     }
     let taken = slf.state.peek(|state| {
@@ -176,19 +176,4 @@ pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     {
         error.write_unraisable(py, Some(slf.as_any()));
     }
-}
-
-fn warn_unclosed(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
-    let py = slf.py();
-    let message = format!("unclosed transport {}", slf.as_any().repr()?);
-    let options = PyDict::new(py);
-    options.set_item("source", slf.as_any())?;
-    Imports::get(py)?
-        .warn
-        .bind(py)
-        .call(
-            (message, py.get_type::<PyResourceWarning>()),
-            Some(&options),
-        )
-        .map(drop)
 }
