@@ -1,6 +1,9 @@
-"""Numbers of descriptors are used again at once: no event may reach the next holder of a number."""
+"""Numbers of descriptors are used again at once: no event and no byte may reach the next holder of a number."""
 
 import asyncio
+import contextlib
+import errno
+import gc
 import random
 import socket
 
@@ -144,3 +147,88 @@ def test_a_reader_after_a_transport_of_the_same_number(loop):
         assert protocol.events == ["made", "lost"]
 
     finish(loop, main())
+
+
+def test_a_write_after_somebody_closed_the_socket_reaches_nobody(loop):
+    async def main():
+        one, two = socket.socketpair()
+        with two:
+            transport, protocol = await loop.create_connection(Recorder, sock=one)
+            number = one.fileno()
+            one.close()
+            pair = socket.socketpair()
+            with pair[0], pair[1]:
+                assert pair[0].fileno() == number
+                pair[1].setblocking(False)
+                transport.write(b"for nobody else")
+                with pytest.raises(BlockingIOError):
+                    pair[1].recv(100)
+                await until(lambda: protocol.is_lost)
+        assert protocol.lost.errno == errno.EBADF
+
+    finish(loop, main())
+
+
+def test_reading_is_not_resumed_on_a_socket_that_was_closed(loop, errors):
+    async def main():
+        one, two = socket.socketpair()
+        with two:
+            transport, protocol = await loop.create_connection(Recorder, sock=one)
+            await asyncio.sleep(0)
+            transport.pause_reading()
+            number = one.fileno()
+            one.close()
+            pair = socket.socketpair()
+            with pair[0], pair[1]:
+                assert pair[0].fileno() == number
+                pair[1].send(b"for somebody else")
+                with contextlib.suppress(OSError):
+                    transport.resume_reading()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                transport.abort()
+                await until(lambda: protocol.is_lost)
+                assert pair[0].recv(100) == b"for somebody else"
+        assert not protocol.data
+
+    finish(loop, main())
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_finaliser_that_writes_to_an_abandoned_connection_reaches_nobody(loop):
+    class Farewell:
+        """Made after the transport, so that the collector finalises it after the transport."""
+
+        def __init__(self, transport):
+            self.transport = transport
+
+        def __del__(self):
+            pairs.append(socket.socketpair())
+            pairs.append(socket.socketpair())
+            with contextlib.suppress(Exception):
+                self.transport.write(b"farewell")
+            with contextlib.suppress(Exception):
+                self.transport.close()
+
+    class Protocol(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.farewell = Farewell(transport)
+            made.append(True)
+
+    async def main():
+        server = await loop.create_server(Protocol, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()):
+            await until(lambda: made)
+        server.close()
+
+    made, pairs = [], []
+    finish(loop, main())
+    loop.close()
+    gc.collect()
+    assert len(pairs) == 2
+    for sock in [sock for pair in pairs for sock in pair]:
+        with sock:
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                assert sock.recv(100) == b""

@@ -363,3 +363,22 @@ def test_closing_the_loop_leaves_the_descriptors_open(loop, pair):
     loop.close()
     pair[1].send(b"x")
     assert pair[0].recv(1) == b"x"
+
+
+@pytest.mark.parametrize("direction", ["reader", "writer"])
+def test_parameters_may_be_given_by_name(loop, direction):
+    add = getattr(loop, f"add_{direction}")
+    remove = getattr(loop, f"remove_{direction}")
+    seen = []
+    one, two = socket.socketpair()
+    with one, two:
+        two.send(b"x")
+        add(fd=one, callback=lambda: seen.append("named"))
+        turn(loop)
+        add(one, callback=lambda: seen.append("half"))
+        turn(loop)
+        assert remove(fd=one) is True
+        for wrong in ({"callback": print}, {"callable": print}):
+            with pytest.raises(TypeError):
+                add(one, print, **wrong)
+    assert seen == ["named", "half"]

@@ -104,6 +104,29 @@ with asyncio.Runner(loop_factory=new_loop) as runner:
 """
 
 
+CHILD_GOES_BACK_TO_ITS_PARENTS = """
+import os, sys
+loop = new_loop()
+
+
+def fork():
+    pid = os.fork()
+    if pid:
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(status, flush=True)
+        loop.stop()
+
+
+loop.call_soon(fork)
+loop.call_later(60, loop.stop)
+try:
+    loop.run_forever()
+except RuntimeError as error:
+    os._exit(3 if "fork" in str(error) else 4)
+loop.close()
+"""
+
+
 def test_the_child_of_a_running_loop_makes_its_own(loop_name):
     assert script(loop_name, CHILD_MAKES_ITS_OWN).stdout == "7 b'alive'\n"
 
@@ -121,3 +144,8 @@ def test_the_child_may_not_use_its_parents_loop(loop_name):
     lines = script(loop_name, CHILD_USES_ITS_PARENTS).stdout.splitlines()
     uses = ["run_forever", "run_until_complete", "add_reader", "remove_reader", "call_soon_threadsafe"]
     assert lines == [f"{use} True" for use in uses] + ["b'alive'"]
+
+
+@pytest.mark.epicycle_only
+def test_the_child_of_a_callback_does_not_go_on_with_its_parents_loop(loop_name):
+    assert script(loop_name, CHILD_GOES_BACK_TO_ITS_PARENTS).stdout.split() == ["3"]

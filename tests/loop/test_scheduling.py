@@ -45,6 +45,22 @@ def test_arguments_are_passed_as_they_are(loop):
     assert seen == [(1, None, marker), (), ((1, 2),)]
 
 
+@pytest.mark.parametrize("name", ["call_soon", "call_soon_threadsafe"])
+def test_parameters_may_be_given_by_name(loop, name):
+    seen = []
+    schedule = getattr(loop, name)
+    schedule(callback=lambda: seen.append(name))
+    loop.call_later(delay=0, callback=lambda: seen.append("later"))
+    loop.call_at(loop.time(), callback=lambda: seen.append("at"))
+    turn(loop, 2)
+    assert seen == [name, "later", "at"]
+    for wrong in ({"callback": print}, {"callable": print}):
+        with pytest.raises(TypeError):
+            schedule(print, **wrong)
+        with pytest.raises(TypeError):
+            loop.call_later(0, print, **wrong)
+
+
 def test_a_cancelled_callback_does_not_run(loop):
     seen = []
     handle = loop.call_soon(seen.append, "no")

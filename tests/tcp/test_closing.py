@@ -1,6 +1,7 @@
 """The end of a connection: closing, half-closing, aborting, in every order."""
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -281,3 +282,22 @@ def test_a_loop_closed_before_its_connections_are(loop_factory):
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
         assert protocol.is_lost
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_connection_that_outlives_its_loop(loop):
+    one, two = socket.socketpair()
+    with two:
+        transport, protocol = finish(loop, loop.create_connection(Recorder, sock=one))
+        loop.close()
+        transport.write(b"sent at once")
+        assert two.recv(100) == b"sent at once"
+        transport.pause_reading()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            transport.resume_reading()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            transport.write(bytes(1 << 24))
+        assert protocol.events == ["made"]
+        one.close()
+        del transport, protocol
+        gc.collect()

@@ -12,7 +12,7 @@ import weakref
 
 import pytest
 
-from toolkit import Filler, Recorder, attached, connected, finish, turn, until
+from toolkit import Filler, Recorder, attached, connected, finish, script, turn, until
 
 
 def test_a_transport_is_one_of_asyncio(loop):
@@ -215,6 +215,32 @@ def test_in_debug_mode_connections_work_the_same(loop):
     finish(loop, main())
 
 
+def test_the_socket_may_be_asked_for_while_it_is_being_made(loop, monkeypatch):
+    """As another thread may, or a finaliser."""
+    made = []
+
+    async def main():
+        async with connected() as (client, server):
+            transport = server.transport
+            original = socket.socket.__init__
+
+            def ask_first(*args, **kwargs):
+                monkeypatch.undo()
+                made.append(transport.get_extra_info("socket"))
+                original(*args, **kwargs)
+
+            monkeypatch.setattr(socket.socket, "__init__", ask_first)
+            made.append(transport.get_extra_info("socket"))
+            assert len({sock.fileno() for sock in made}) == 1
+            del made[:]
+            gc.collect()
+            client.transport.write(b"still there")
+            await until(lambda: server.data == b"still there")
+
+    finish(loop, main())
+    monkeypatch.undo()
+
+
 def test_a_transport_never_closed_warns(loop_factory):
     loop = loop_factory()
     one, two = socket.socketpair()
@@ -228,9 +254,31 @@ def test_a_transport_never_closed_warns(loop_factory):
             del transport, protocol
             gc.collect()
         texts = [str(w.message) for w in caught if w.category is ResourceWarning]
-        assert any(text.startswith("unclosed transport <") for text in texts), texts
+        told = [text for text in texts if text.startswith("unclosed transport <")]
+        assert told and f"fd={fd}" in told[0] and "closed fd" not in told[0], texts
         with pytest.raises(OSError):
             os.fstat(fd)
+
+
+def test_the_interpreter_may_end_with_a_connection_open(loop_name):
+    done = script(
+        loop_name,
+        """
+import asyncio
+
+loop = new_loop()
+
+
+async def main():
+    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    pair = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+    return server, pair
+
+
+kept = loop.run_until_complete(main())
+""",
+    )
+    assert done.stderr == ""
 
 
 def test_a_closed_transport_goes_quietly(loop):

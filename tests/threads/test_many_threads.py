@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import socket
 import threading
 
 import pytest
@@ -81,6 +82,28 @@ def test_calls_of_the_same_thread_keep_their_place(loop):
         (loop.call_soon if number % 2 else loop.call_soon_threadsafe)(seen.append, number)
     turn(loop)
     assert seen == list(range(10))
+
+
+def test_what_a_thread_asks_for_comes_before_what_it_then_causes(loop):
+    seen = []
+    one, two = socket.socketpair()
+
+    def readable():
+        seen.append("readable")
+        loop.remove_reader(one)
+
+    def ask_then_send():
+        loop.call_soon_threadsafe(seen.append, "asked")
+        two.send(b"x")
+
+    def let_a_thread_run():
+        join_all(parked_thread(ask_then_send))
+
+    loop.add_reader(one, readable)
+    loop.call_soon(let_a_thread_run)
+    with one, two:
+        turn(loop, 3)
+    assert seen == ["asked", "readable"]
 
 
 def test_calls_from_outside_do_not_starve_timers_and_sockets(loop):

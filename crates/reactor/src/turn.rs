@@ -242,9 +242,12 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
         Parking { waiter, wait, idle }
     }
 
-    /// Second step: takes the waiter back, hands each event to `on_event`, masked by what its source waits for,
-    /// and then moves what other threads have left into the ready queue. Events whose token is stale are dropped
-    /// and counted.
+    /// Second step: takes the waiter back, moves what other threads have left into the ready queue, and then hands
+    /// each event to `on_event`, masked by what its source waits for. Events whose token is stale are dropped and
+    /// counted.
+    ///
+    /// In this order, because a thread that leaves an item and then causes an event may expect them to be seen in
+    /// that order.
     #[inline]
     pub fn collect(
         &mut self,
@@ -253,6 +256,7 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
     ) {
         let woken = self.inbox.unpark();
         self.counters.wakes += u64::from(woken);
+        self.inbox.drain_into(&mut self.ready);
         if let Some(mut waiter) = parking.waiter {
             for event in waiter.events() {
                 // Asked again for each event: an earlier one may have taken its source away.
@@ -271,7 +275,6 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
             waiter.clear();
             self.waiter = Some(waiter);
         }
-        self.inbox.drain_into(&mut self.ready);
     }
 
     /// Third step: moves the timers that are due into the ready queue, earliest first. Cancelled ones that are

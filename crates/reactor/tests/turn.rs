@@ -63,7 +63,7 @@ fn run(turn: &mut Loop) -> Vec<&'static str> {
 }
 
 #[test]
-fn ready_work_runs_before_events_arrivals_and_timers_in_that_order() {
+fn ready_work_runs_before_arrivals_events_and_timers_in_that_order() {
     let (kernel, mut turn) = new_loop();
     let socket = kernel.socket().unwrap();
     turn.watch(socket.as_raw_fd(), "event", Interest::READ)
@@ -72,7 +72,7 @@ fn ready_work_runs_before_events_arrivals_and_timers_in_that_order() {
     turn.schedule(Nanos::ZERO, "timer");
     turn.inbox.push("arrival").unwrap();
     turn.ready.push("ready");
-    assert_eq!(run(&mut turn), ["ready", "event", "arrival", "timer"]);
+    assert_eq!(run(&mut turn), ["ready", "arrival", "event", "timer"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Closing, aborting, failing, and the protocol's last callback.
 
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -146,15 +146,7 @@ pub(super) fn abandoned(slf: &Native<'_, DatagramTransport>) {
     else {
         return;
     };
-    let warned = slf.as_any().repr().and_then(|text| {
-        let message = format!("unclosed transport {text}");
-        let options = PyDict::new(py);
-        options.set_item("source", slf.as_any())?;
-        let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?
-            .call_method("warn", (message, category), Some(&options))
-            .map(drop)
-    });
+    let warned = report::unclosed(slf.as_any());
     let unwatched = DatagramTransport::unwatch(slf);
     let taken = slf.state.peek(|state| state.socket.take());
     let closed = socket.call_method0(py, names::close(py)).map(drop);

@@ -140,11 +140,11 @@ pub fn remove_writer(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<
 fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyResult<Py<PyAny>> {
     let this = slf.get();
     let py = args.py();
-    if args.has_keywords() {
-        args.bind(&["fd", "callback"], 2)?;
+    let file = args.parameter(0, "fd")?;
+    let callback = args.parameter(1, "callback")?;
+    for (name, _) in args.keywords() {
+        args.check_keyword(&name, &["fd", "callback"])?;
     }
-    let file = args.get(0).ok_or_else(|| args.missing("fd"))?;
-    let callback = args.get(1).ok_or_else(|| args.missing("callback"))?;
     let fd = descriptor_for_callbacks(slf, file)?;
     this.check_open()?;
     let work = Work {

@@ -1,11 +1,13 @@
 //! What went wrong in a callback: the one place that tells the loop's exception handler.
 
+use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::Loop;
 use crate::ffi::context;
 use crate::handle::kinds::{Work, new_handle};
+use crate::net::Listener;
 use crate::py::errors;
 use crate::py::imports::Imports;
 use crate::py::names;
@@ -84,6 +86,32 @@ pub fn protocol_callback_failed(
     callback_failed(owner, error, &callback, None, handle.as_any(), None)
 }
 
+/// Reports what failed in the loop's own work for a transport or a server.  It concerns that one alone: the loop goes on.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` pass; so does what the exception handler lets through.
+#[cold]
+pub fn work_failed(
+    owner: &Bound<'_, Loop>,
+    error: PyErr,
+    subject: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = owner.py();
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    let context = PyDict::new(py);
+    context.set_item(
+        names::message(py),
+        format!("Exception in the event loop's work for {}", subject.repr()?),
+    )?;
+    context.set_item(names::exception(py), errors::into_value(py, error))?;
+    if !subject.is_instance_of::<Listener>() {
+        context.set_item(names::transport(py), subject)?;
+    }
+    to_handler(owner, &context)
+}
+
 /// Reports an error that ends a connection, or that a protocol raised when it was told of flow control.
 ///
 /// # Errors
@@ -103,4 +131,24 @@ pub fn connection_failed(
     context.set_item(names::transport(py), transport)?;
     context.set_item(names::protocol(py), protocol)?;
     to_handler(owner, &context)
+}
+
+/// Warns of a transport that goes away unclosed.
+///
+/// # Errors
+/// The warning, where warnings are errors.
+#[cold]
+pub fn unclosed(transport: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let message = format!("unclosed transport {}", transport.repr()?);
+    let options = PyDict::new(py);
+    options.set_item("source", transport)?;
+    Imports::get(py)?
+        .warn
+        .bind(py)
+        .call(
+            (message, py.get_type::<PyResourceWarning>()),
+            Some(&options),
+        )
+        .map(drop)
 }

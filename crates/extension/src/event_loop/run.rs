@@ -26,7 +26,8 @@ const TURNS_BETWEEN_YIELDS: u32 = 8;
 /// Turns until `stop()`.
 ///
 /// # Errors
-/// `SystemExit` and `KeyboardInterrupt` from a callback or a signal handler; `OSError` when waiting fails.
+/// `SystemExit` and `KeyboardInterrupt` from a callback or a signal handler; `OSError` when waiting fails;
+/// `RuntimeError` in a child that a callback made by fork().
 pub fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let mut busy = 0;
     loop {
@@ -34,6 +35,8 @@ pub fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
         if slf.get().is_stopping() {
             return Ok(());
         }
+        // A callback may have forked, and this be the child.
+        slf.get().check_not_forked()?;
     }
 }
 
@@ -204,12 +207,36 @@ fn dispatch(slf: &Bound<'_, Loop>, entry: Entry) -> PyResult<()> {
             handle.release(py);
             outcome
         }
-        Entry::Stream(transport, work) => transport::work(&transport.into_bound(py), work),
-        Entry::Datagram(transport, work) => datagram::work(&transport.into_bound(py), work),
-        Entry::Tls(transport, work) => tls::work(&transport.into_bound(py), work),
-        Entry::Accept(listener) => net::listener::accept(listener.bind(py)),
-        Entry::PipeRead(transport, work) => pipe::work(&transport.into_bound(py), work),
-        Entry::PipeWrite(transport, work) => pipe::work(&transport.into_bound(py), work),
+        Entry::Stream(transport, work) => {
+            let transport = transport.into_bound(py);
+            transport::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::Datagram(transport, work) => {
+            let transport = transport.into_bound(py);
+            datagram::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::Tls(transport, work) => {
+            let transport = transport.into_bound(py);
+            tls::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::PipeRead(transport, work) => {
+            let transport = transport.into_bound(py);
+            pipe::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::PipeWrite(transport, work) => {
+            let transport = transport.into_bound(py);
+            pipe::work(&transport, work)
+                .or_else(|error| report::work_failed(slf, error, transport.as_any()))
+        }
+        Entry::Accept(listener) => {
+            let listener = listener.bind(py);
+            net::listener::accept(listener)
+                .or_else(|error| report::work_failed(slf, error, listener.as_any()))
+        }
         Entry::Foreign(handle) => call::method0(handle.bind(py), names::run(py)).map(drop),
     }
 }

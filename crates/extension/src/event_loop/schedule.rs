@@ -14,29 +14,37 @@ use crate::handle::locked::{IN_USE, new_locked_handle};
 use crate::py::imports::{Imports, TASK_CALLBACKS};
 use crate::py::names;
 
-/// The `context` keyword: the context given, or a copy of the current one.
+const CALLBACK: [&str; 1] = ["callback"];
+const DELAY: [&str; 2] = ["delay", "callback"];
+const WHEN: [&str; 2] = ["when", "callback"];
+
+/// The `context` keyword: the context given, or a copy of the current one.  `parameters` are the method's others.
 #[inline(always)]
-fn context_of<'a, 'py>(args: &Args<'a, 'py>) -> PyResult<Py<PyAny>> {
+fn context_of(args: &Args<'_, '_>, parameters: &[&str]) -> PyResult<Py<PyAny>> {
     let py = args.py();
+    let mut given = None;
     if args.has_keywords() {
         for (name, value) in args.keywords() {
-            if !name.is(names::context(py)) && name.to_string_lossy() != "context" {
-                return Err(args.unexpected(&name.to_string_lossy()));
-            }
-            if !value.is_none() {
-                return Ok(value.clone().unbind());
+            if name.is(names::context(py)) || name.to_string_lossy() == "context" {
+                given = Some(value);
+            } else {
+                args.check_keyword(&name, parameters)?;
             }
         }
     }
-    context::copy_current(py)
+    match given {
+        Some(context) if !context.is_none() => Ok(context.clone().unbind()),
+        _ => context::copy_current(py),
+    }
 }
 
+/// What a handle is made of; the arguments are those behind `parameters`.
 #[inline(always)]
-fn work(args: &Args<'_, '_>, callback: &Bound<'_, PyAny>, first: usize) -> PyResult<Work> {
+fn work(args: &Args<'_, '_>, callback: &Bound<'_, PyAny>, parameters: &[&str]) -> PyResult<Work> {
     Ok(Work {
-        context: context_of(args)?,
+        context: context_of(args, parameters)?,
         callback: callback.clone().unbind(),
-        args: args.rest(first),
+        args: args.rest(parameters.len()),
     })
 }
 
@@ -45,7 +53,7 @@ pub fn call_soon(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAn
     let this = slf.get();
     let py = args.py();
     this.check_open()?;
-    let callback = args.get(0).ok_or_else(|| args.missing("callback"))?;
+    let callback = args.parameter(0, "callback")?;
     if this.debug() {
         this.check_thread()?;
         check_callback(callback, "call_soon")?;
@@ -54,12 +62,12 @@ pub fn call_soon(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAn
         let entry = Entry::Step {
             callable: callback.clone().unbind(),
             argument: args.get(1).map(|argument| argument.clone().unbind()),
-            context: context_of(args)?,
+            context: context_of(args, &CALLBACK)?,
         };
         this.cell.with(py, |core| core.push(entry))?;
         return Ok(py.None());
     }
-    let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
+    let handle = new_queued_handle(slf, work(args, callback, &CALLBACK)?)?;
     let entry = Entry::Handle(handle.clone().unbind());
     this.cell.with(py, |core| core.push(entry))?;
     Ok(handle.into_any().unbind())
@@ -70,24 +78,24 @@ pub fn call_soon_threadsafe(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
     let this = slf.get();
     let py = args.py();
     this.check_open()?;
-    let callback = args.get(0).ok_or_else(|| args.missing("callback"))?;
+    let callback = args.parameter(0, "callback")?;
     if this.debug() {
         check_callback(callback, "call_soon_threadsafe")?;
     }
     if IN_USE {
-        let handle = new_locked_handle(slf, work(args, callback, 1)?)?;
+        let handle = new_locked_handle(slf, work(args, callback, &CALLBACK)?)?;
         this.deliver(py, Entry::Locked(handle.clone().unbind()))?;
         return Ok(handle.into_any().unbind());
     }
-    let handle = new_queued_handle(slf, work(args, callback, 1)?)?;
+    let handle = new_queued_handle(slf, work(args, callback, &CALLBACK)?)?;
     this.deliver(py, Entry::Handle(handle.clone().unbind()))?;
     Ok(handle.into_any().unbind())
 }
 
 /// `loop.call_later(delay, callback, *args, context=None)`
 pub fn call_later(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
-    let delay = args.get(0).ok_or_else(|| args.missing("delay"))?;
-    let callback = args.get(1).ok_or_else(|| args.missing("callback"))?;
+    let delay = args.parameter(0, "delay")?;
+    let callback = args.parameter(1, "callback")?;
     if delay.is_none() {
         return Err(PyTypeError::new_err("delay must not be None"));
     }
@@ -96,23 +104,24 @@ pub fn call_later(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyA
         (Ok(now), Ok(delay)) => PyFloat::new(args.py(), now.value() + delay.value()).into_any(),
         _ => now.add(delay)?,
     };
-    at(slf, args, &when, callback)
+    at(slf, args, &DELAY, &when, callback)
 }
 
 /// `loop.call_at(when, callback, *args, context=None)`
 pub fn call_at(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
-    let when = args.get(0).ok_or_else(|| args.missing("when"))?;
-    let callback = args.get(1).ok_or_else(|| args.missing("callback"))?;
+    let when = args.parameter(0, "when")?;
+    let callback = args.parameter(1, "callback")?;
     if when.is_none() {
         return Err(PyTypeError::new_err("when cannot be None"));
     }
-    at(slf, args, when, callback)
+    at(slf, args, &WHEN, when, callback)
 }
 
 #[inline(always)]
 fn at(
     slf: &Bound<'_, Loop>,
     args: &Args<'_, '_>,
+    parameters: &[&str; 2],
     when: &Bound<'_, PyAny>,
     callback: &Bound<'_, PyAny>,
 ) -> PyResult<Py<PyAny>> {
@@ -124,7 +133,11 @@ fn at(
         check_callback(callback, "call_at")?;
     }
     let deadline = clock::on_time_line(when.extract()?);
-    let handle = new_timer_handle(slf, work(args, callback, 2)?, when.clone().unbind())?;
+    let handle = new_timer_handle(
+        slf,
+        work(args, callback, parameters)?,
+        when.clone().unbind(),
+    )?;
     let entry = Entry::Timer(handle.clone().unbind());
     this.cell
         .with(py, |core| core.turn.schedule(deadline, entry))?;

@@ -59,6 +59,40 @@ impl<'a, 'py> Args<'a, 'py> {
             .map(|argument| unsafe { Bound::ref_from_ptr(self.py, argument) })
     }
 
+    /// The parameter `name`, given as positional argument `index` or by its name.
+    ///
+    /// # Errors
+    /// `TypeError` when it was not given.
+    #[inline(always)]
+    pub fn parameter(&self, index: usize, name: &str) -> PyResult<&'a Bound<'py, PyAny>> {
+        match self.get(index) {
+            Some(value) => Ok(value),
+            None => self.by_name(name),
+        }
+    }
+
+    #[cold]
+    fn by_name(&self, parameter: &str) -> PyResult<&'a Bound<'py, PyAny>> {
+        self.keywords()
+            .find(|(name, _)| name.to_string_lossy() == parameter)
+            .map(|(_, value)| value)
+            .ok_or_else(|| self.missing(parameter))
+    }
+
+    /// Refuses a keyword that is none of `parameters`, or one of those that were given by position.
+    ///
+    /// # Errors
+    /// `TypeError`
+    #[cold]
+    pub fn check_keyword(&self, name: &Bound<'py, PyString>, parameters: &[&str]) -> PyResult<()> {
+        let name = name.to_string_lossy();
+        match parameters.iter().position(|parameter| *parameter == name) {
+            Some(index) if index < self.len() => Err(self.repeated(&name)),
+            Some(_) => Ok(()),
+            None => Err(self.unexpected(&name)),
+        }
+    }
+
     /// Positional arguments from `start` on, as a tuple.
     #[inline(always)]
     pub fn rest(&self, start: usize) -> Py<PyTuple> {
@@ -123,16 +157,21 @@ impl<'a, 'py> Args<'a, 'py> {
                 return Err(self.unexpected(&name));
             };
             if bound[index].replace(value).is_some() {
-                return Err(PyTypeError::new_err(format!(
-                    "{}() got multiple values for argument '{name}'",
-                    self.name()
-                )));
+                return Err(self.repeated(&name));
             }
         }
         match bound.iter().take(required).position(Option::is_none) {
             Some(missing) => Err(self.missing(parameters[missing])),
             None => Ok(bound),
         }
+    }
+
+    #[cold]
+    fn repeated(&self, parameter: &str) -> PyErr {
+        PyTypeError::new_err(format!(
+            "{}() got multiple values for argument '{parameter}'",
+            self.name()
+        ))
     }
 
     /// The error for a parameter that was not given.
@@ -144,9 +183,8 @@ impl<'a, 'py> Args<'a, 'py> {
         ))
     }
 
-    /// The error for a keyword that the method does not know.
     #[cold]
-    pub fn unexpected(&self, keyword: &str) -> PyErr {
+    fn unexpected(&self, keyword: &str) -> PyErr {
         PyTypeError::new_err(format!(
             "{}() got an unexpected keyword argument '{keyword}'",
             self.name()

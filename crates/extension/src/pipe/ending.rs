@@ -1,6 +1,5 @@
 //! Closing, failing, the last callback.
 
-use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -128,15 +127,7 @@ pub(super) fn abandoned<H: Half>(slf: &Native<'_, PipeTransport<H>>) {
     if slf.state.peek(|state| state.pipe.is_some()) != Some(true) {
         return;
     }
-    let warned = slf.as_any().repr().and_then(|text| {
-        let message = format!("unclosed transport {text}");
-        let options = PyDict::new(py);
-        options.set_item("source", slf.as_any())?;
-        let category = py.get_type::<PyResourceWarning>();
-        py.import("warnings")?
-            .call_method("warn", (message, category), Some(&options))
-            .map(drop)
-    });
+    let warned = report::unclosed(slf.as_any());
     let pipe = slf.state.peek(|state| state.pipe.take()).flatten();
     let closed = pipe.map_or(Ok(()), |pipe| {
         pipe.call_method0(py, names::close(py)).map(drop)

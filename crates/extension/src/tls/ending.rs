@@ -1,7 +1,7 @@
 //! Closing, aborting, failing, and the protocol's last callback.
 
 use epicycle_reactor::stream::{Closing, PeerEnd};
-use pyo3::exceptions::{PyException, PyOSError, PyResourceWarning};
+use pyo3::exceptions::{PyException, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -262,20 +262,7 @@ pub(super) fn abandoned(slf: &Native<'_, TlsTransport>) {
     if unclosed != Some(true) {
         return;
     }
-    let warned = slf.as_any().repr().and_then(|text| {
-        let options = PyDict::new(py);
-        options.set_item("source", slf.as_any())?;
-        let category = py.get_type::<PyResourceWarning>();
-        Imports::get(py)?
-            .warn
-            .call(
-                py,
-                (format!("unclosed transport {text}"), category),
-                Some(&options),
-            )
-            .map(drop)
-    });
-    if let Err(error) = warned {
+    if let Err(error) = report::unclosed(slf.as_any()) {
         error.write_unraisable(py, Some(slf.as_any()));
     }
 }

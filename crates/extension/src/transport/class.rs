@@ -19,6 +19,7 @@ use crate::event_loop::core::Core;
 use crate::event_loop::entry::{Entry, Source, StreamWork};
 use crate::event_loop::{Loop, report};
 use crate::ffi::buffer::Chunk;
+use crate::ffi::call;
 use crate::ffi::cell::LoopCell;
 use crate::ffi::class::{Class, Native, Payload, Repr, Visitor};
 use crate::ffi::context;
@@ -202,12 +203,22 @@ impl StreamTransport {
     /// Asks the kernel for exactly the directions that matter now.
     ///
     /// # Errors
-    /// `OSError` when the kernel refuses the descriptor.
+    /// `RuntimeError` when the loop is closed; `OSError` when the kernel refuses the descriptor.
     pub(super) fn update_interest(slf: &Native<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        slf.owner.get().check_open()?;
+        let fd = Self::descriptor(slf)?;
         let outcome = slf.state.with(py, |state| {
             let interest = state.interest();
             match state.token {
+                // Closed behind our back: the kernel has forgotten it already.
+                _ if fd < 0 && interest.is_empty() => Ok(Ok(())),
+                // The kernel says what is wrong with it.
+                Some(token) if fd < 0 => slf
+                    .owner
+                    .get()
+                    .cell
+                    .with(py, |core| core.turn.kernel.modify(fd, token, interest)),
                 Some(token) => slf
                     .owner
                     .get()
@@ -215,7 +226,7 @@ impl StreamTransport {
                     .with(py, |core| core.turn.set_interest(token, interest)),
                 None if interest.is_empty() => Ok(Ok(())),
                 None => slf.owner.get().cell.with(py, |core| {
-                    state.token = Some(Self::register(slf, core, state.fd, interest)?);
+                    state.token = Some(Self::register(slf, core, fd, interest)?);
                     Ok(())
                 }),
             }
@@ -233,6 +244,25 @@ impl StreamTransport {
         core.turn
             .try_watch(fd, source, interest)
             .map_err(|(error, _source)| error)
+    }
+
+    /// The descriptor's number; -1 when it does not stand for the connection any more.
+    ///
+    /// Whoever else holds the socket object may have closed or detached it.  The number may be another connection's by
+    /// now, and what is meant for this one must not go there.
+    #[inline(always)]
+    pub(super) fn descriptor(slf: &Native<'_, Self>) -> PyResult<RawFd> {
+        let py = slf.py();
+        let (fd, socket) = slf.state.with(py, |state| match &state.endpoint {
+            Endpoint::Ours(_) => (state.fd, None),
+            Endpoint::Python(socket) => (state.fd, Some(socket.clone_ref(py))),
+            Endpoint::Gone(_) => (-1, None),
+        })?;
+        let Some(socket) = socket else {
+            return Ok(fd);
+        };
+        let number: RawFd = call::method0(socket.bind(py), names::fileno(py))?.extract()?;
+        Ok(if number == fd { fd } else { -1 })
     }
 
     /// Stops watching the descriptor, whatever for.
@@ -267,6 +297,10 @@ impl StreamTransport {
             }
             Action::StopReading => {
                 slf.state.with(py, |state| state.watching = false)?;
+                if slf.owner.get().check_open().is_err() {
+                    // A closed loop watches nothing.
+                    return Ok(());
+                }
                 Self::update_interest(slf)
             }
             Action::ShutdownWrite => write::shutdown(slf),

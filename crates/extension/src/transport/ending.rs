@@ -1,13 +1,12 @@
 //! Closing, aborting, failing, and the protocol's last callback.
 
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 
 use super::class::StreamTransport;
 use super::sendfile;
-use super::socket::Endpoint;
 use crate::event_loop::entry::{Entry, StreamWork};
 use crate::event_loop::report;
 use crate::ffi::class::Native;
@@ -158,27 +157,23 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
 /// The transport is going away unclosed.
 pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let py = slf.py();
-    let taken = slf.state.peek(|state| state.endpoint.take(py));
-    let Some(endpoint @ (Endpoint::Ours(_) | Endpoint::Python(_))) = taken else {
+    if slf.state.peek(|state| state.endpoint.is_gone()) != Some(false) {
         return;
-    };
-    let warned = slf.as_any().repr().and_then(|text| {
-        let message = format!("unclosed transport {text}");
-        let options = PyDict::new(py);
-        options.set_item("source", slf.as_any())?;
-        let category = py.get_type::<PyResourceWarning>();
-        Imports::get(py)?
-            .warn
-            .call(py, (message, category), Some(&options))
-            .map(drop)
-    });
-    if let Err(error) = warned {
+    }
+    if let Err(error) = report::unclosed(slf.as_any()) {
         error.write_unraisable(py, Some(slf.as_any()));
     }
+    let taken = slf.state.peek(|state| {
+        // Others that go away with it may still call it; there is nothing any more that they could write to.
+        state.life.finish();
+        state.endpoint.take(py)
+    });
     if let Err(error) = StreamTransport::unwatch(slf) {
         error.write_unraisable(py, Some(slf.as_any()));
     }
-    if let Err(error) = endpoint.close(py) {
+    if let Some(endpoint) = taken
+        && let Err(error) = endpoint.close(py)
+    {
         error.write_unraisable(py, Some(slf.as_any()));
     }
 }

@@ -85,13 +85,18 @@ fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>
         Found::Ours(fd, peer) => {
             let made = socket::into_python(py, fd, peer.as_ref())?;
             let kept = made.clone_ref(py);
-            let before = slf.state.with(py, |state| {
-                std::mem::replace(&mut state.endpoint, Endpoint::Python(kept))
+            let ours = slf.state.with(py, |state| {
+                matches!(state.endpoint, Endpoint::Ours(_))
+                    .then(|| std::mem::replace(&mut state.endpoint, Endpoint::Python(kept)))
             })?;
-            if let Endpoint::Ours(fd) = before {
-                // The socket object owns it from here on.
-                socket::release(fd);
-            }
+            let Some(Endpoint::Ours(fd)) = ours else {
+                // Making it ran Python code, and somebody (another thread, a finaliser) was faster.  Two owners would
+                // close the descriptor twice.
+                made.call_method0(py, pyo3::intern!(py, "detach"))?;
+                return python_socket(slf);
+            };
+            // The socket object owns it from here on.
+            socket::release(fd);
             // asyncio's sockets do not block; the kernel's mode was set at accept.
             made.call_method1(py, "setblocking", (false,))?;
             wrap(&made)

@@ -1,6 +1,7 @@
 //! Writing: at once where the kernel takes it, queued where it does not; flow control.
 
 use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
 
 use epicycle_reactor::kernel::{Kernel, MAX_IOVECS};
 use epicycle_reactor::stream::{Flow, LimitError, WriteVerdict};
@@ -124,6 +125,7 @@ fn write_all(
 ) -> PyResult<()> {
     let py = slf.py();
     let empty = data.iter().all(|item| item.bytes().is_empty());
+    let fd = StreamTransport::descriptor(slf)?;
     let written = slf.state.with(py, |state| {
         if state.life.eof_written() {
             return Err(after_eof(method));
@@ -136,7 +138,7 @@ fn write_all(
         }
         match state.life.write() {
             WriteVerdict::Accept => slf.owner.get().cell.with(py, |core| {
-                let written = send_or_queue(&mut core.turn.kernel, state, data);
+                let written = send_or_queue(&mut core.turn.kernel, fd, state, data);
                 core.turn.counters.bytes_out += written.1 as u64;
                 written.0
             }),
@@ -181,6 +183,7 @@ fn during_sendfile(method: &str) -> PyErr {
 #[inline(always)]
 fn send_or_queue(
     kernel: &mut impl Kernel,
+    fd: RawFd,
     state: &mut State,
     data: &[Data<'_, '_>],
 ) -> (Written, usize) {
@@ -190,13 +193,13 @@ fn send_or_queue(
     while !blocked && !rest.is_empty() {
         let batch = &rest[..rest.len().min(MAX_IOVECS)];
         let outcome = if let [one] = batch {
-            kernel.send(state.fd, one.bytes())
+            kernel.send(fd, one.bytes())
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             for (slice, item) in slices.iter_mut().zip(batch) {
                 *slice = IoSlice::new(item.bytes());
             }
-            kernel.send_vectored(state.fd, &slices[..batch.len()])
+            kernel.send_vectored(fd, &slices[..batch.len()])
         };
         let mut count = match outcome {
             Ok(count) => count,
@@ -328,7 +331,7 @@ fn tell(
 /// Tells the peer that nothing more comes.
 pub(super) fn shutdown(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     let py = slf.py();
-    let fd = slf.state.with(py, |state| state.fd)?;
+    let fd = StreamTransport::descriptor(slf)?;
     slf.owner
         .get()
         .cell
