@@ -22,7 +22,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from scenarios import CHECKS, Setting, Skipped
+from scenarios import CHECKS, Setting, Skipped  # noqa: E402
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 

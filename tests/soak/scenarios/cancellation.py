@@ -17,7 +17,7 @@ from scenarios.setting import Skipped, counters
 from toolkit import new_descriptors, open_descriptors, turn
 
 # Turns of the loop between the point that was reached and the cancellation; None cancels from inside the await.
-DELAYS = (None, 0, 1, 2, 4)
+DELAYS = (None, 0, 1, 2, 3, 5, 8)
 PATIENCE = 30.0
 # Seconds after which an await that gets no answer has passed all its points.
 STANDSTILL = 0.05

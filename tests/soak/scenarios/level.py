@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import json
+import pathlib
 import resource
 import sys
+import tempfile
 import time
 
 from scenarios.identity import peer
@@ -191,25 +193,14 @@ def connections(setting, figures):
 
 def tls_connections(setting, figures):
     """Ten thousand TLS connections that come and go; every fifth fails its handshake."""
-    with folder_for_tls() as folder:
-        mine, theirs = contexts_for_tls(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        mine, theirs = contexts_for_tls(pathlib.Path(folder))
         with setting.loop() as loop:
             if not loop.run_until_complete(has_tls(loop, mine)):
                 raise Skipped("TLS")
         cycles_level(
             setting, figures, {"ssl": mine}, {"ssl": theirs, "server_hostname": "localhost"}, failing=5
         )
-
-
-def folder_for_tls():
-    import pathlib
-    import tempfile
-
-    class Folder(tempfile.TemporaryDirectory):
-        def __enter__(self):
-            return pathlib.Path(super().__enter__())
-
-    return Folder()
 
 
 def cycles_level(setting, figures, server_options, client_options, failing=0):

@@ -1,6 +1,7 @@
 """The two sides of a checked connection, as protocols and as streams."""
 
 import asyncio
+import contextlib
 
 from scenarios.identities import ANSWER, ASK, Expected, MisplacedError, message
 
@@ -130,9 +131,7 @@ def answering_streams(ledger):
         finally:
             ledger.left(expected)
             writer.close()
-        try:
+        with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-        except ConnectionError:
-            pass
 
     return answer
