@@ -486,7 +486,17 @@ impl Loop {
             }
             Ok(())
         });
-        shown.unwrap_or(Ok(()))
+        shown.unwrap_or(Ok(()))?;
+        // Without a GIL a thread may have been stopped while it held the inbox's lock.
+        let mut arrivals = Ok(());
+        if cfg!(not(Py_GIL_DISABLED)) {
+            self.inbox.for_each(|entry| {
+                if arrivals.is_ok() {
+                    arrivals = entry.traverse(&visit);
+                }
+            });
+        }
+        arrivals
     }
 
     fn __clear__(&self, py: Python<'_>) {
