@@ -16,13 +16,13 @@ wrong, `Skipped` for what cannot be had here.
 - `endings.py`       forks and exits in the middle of work
 """
 
-from scenarios import cancellation, faults, identity, level
+from scenarios import cancellation, endings, faults, identity, level
 from scenarios.setting import Setting, Skipped
 
 __all__ = ["CHECKS", "Setting", "Skipped"]
 
 CHECKS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": check
-    for module in (identity, cancellation, level, faults)
+    for module in (identity, cancellation, level, faults, endings)
     for name, check in module.CHECKS.items()
 }
