@@ -25,7 +25,7 @@ MATURIN = VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-rust test-python check conformance versions bench ecosystem lint format fuzz loom docs \
+.PHONY: help run test test-rust test-python check conformance versions bench ecosystem lint format fuzz soak loom docs \
         build wheel requirements clean environment
 
 help: ## this list
@@ -88,6 +88,9 @@ versions: ## the Python tests and conformance on every CPython 3.11-3.15 found
 fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the property tests with many cases (FUZZ_CASES=2000); not coverage-guided
 	PROPTEST_CASES=$(FUZZ_CASES) cargo test $(LOCKED) --quiet --no-fail-fast --release -p epicycle-reactor
 	FUZZ_CASES=$(FUZZ_CASES) $(VENV)/bin/python -m pytest tests/property --timeout 0 $(ARGS)
+
+soak: $(STAMPS)/develop ## reliability for long, for many and under faults: make soak ARGS="--only identity --seconds 10"
+	@$(VENV)/bin/python tests/soak/run.py $(ARGS)
 
 bench: $(VENV)-bench/.stamps/bench ## Epicycle beside asyncio, uvloop, rloop: make bench ARGS="--rows echo --repeats 3"
 	@$(VENV)-bench/bin/python benches/run.py $(ARGS)

@@ -1,6 +1,5 @@
 """Forks and exits in the middle of work: no traceback, no abort, the status that was asked for."""
 
-import collections
 import random
 
 from scenarios.setting import Skipped
@@ -76,11 +75,6 @@ ENDS = {
         "loop.call_soon(os.kill, os.getpid(), signal.SIGTERM); loop.run_forever()",
         -15,
     ),
-    "running in a daemon thread": (
-        "threading.Thread(target=loop.run_forever, daemon=True).start()\n"
-        "import time; time.sleep(chance.random() / 100)",
-        0,
-    ),
     "deleted": ("del loop, work", 0),
     "kept by the interpreter": ("sys.loop = loop; sys.work = work", 0),
     "used in atexit": (
@@ -88,6 +82,12 @@ ENDS = {
         0,
     ),
 }
+
+# The thread that runs the loop is cut off wherever it is when the interpreter ends.
+DAEMON = """
+threading.Thread(target=loop.run_forever, daemon=True).start()
+threading.Event().wait(chance.random() / 100)
+"""
 
 PROGRAM = """
 loop = new_loop()
@@ -162,20 +162,28 @@ with asyncio.Runner(loop_factory=new_loop) as runner:
 
 def exits(setting, figures):
     """Programs end in every way with work under way, many times."""
+    all_end(setting, figures, ENDS, setting.times(360))
+
+
+def daemon_threads(setting, figures):
+    """Programs end while a daemon thread runs the loop."""
+    all_end(setting, figures, {"running in a daemon thread": (DAEMON, 0)}, setting.times(100))
+
+
+def all_end(setting, figures, ends, times):
+    """Each of the ways to end, in turn, at least once; the first wrong ones are told."""
     chance = random.Random(setting.seed)
     wrong = []
-    said = collections.Counter()
-    times = max(len(ENDS), setting.times(360))
+    times = max(len(ends), times)
     for number in range(times):
-        name, (end, status) = list(ENDS.items())[number % len(ENDS)]
+        name, (end, status) = list(ends.items())[number % len(ends)]
         code = WORK.format(seed=chance.randrange(1 << 30)) + PROGRAM + end
         done = script(setting.loop_name, code, arguments=("-X", "faulthandler"), check=False)
         unexpected = [line for line in done.stderr.splitlines() if is_unexpected(line)]
-        said[name] += bool(done.stderr)
         if done.returncode != status or unexpected:
             wrong.append(f"{name}: status {done.returncode}, not {status}\n{done.stderr[-3000:]}")
     figures["programs"] = times
-    figures["ways to end"] = len(ENDS)
+    figures["ways to end"] = len(ends)
     figures["wrong"] = len(wrong)
     assert not wrong, "\n".join(wrong[:3])
 
@@ -229,4 +237,4 @@ except NotImplementedError:
     figures["programs"] = times
 
 
-CHECKS = {"exits": exits, "forks": forks, "children": processes}
+CHECKS = {"exits": exits, "daemon threads": daemon_threads, "forks": forks, "children": processes}

@@ -316,7 +316,8 @@ async def tls_slow_loris(loop, setting, figures):
     loop.set_exception_handler(lambda loop, context: told.append(context))
     # A ClientHello that says it is longer than what ever comes.
     begun = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-    async with serving(Echo, ssl=mine, ssl_handshake_timeout=1.0, backlog=1000) as (_, port, protocols):
+    limit = 1.0 if setting.share == 1 else 0.2
+    async with serving(Echo, ssl=mine, ssl_handshake_timeout=limit, backlog=1000) as (_, port, protocols):
         gc.collect()
         descriptors, memory = len(open_descriptors()), resident()
         clients = []

@@ -239,7 +239,12 @@ def cycles_level(setting, figures, server_options, client_options, failing=0):
 
 def idle(setting, figures):
     """Ten thousand connections that idle: what each costs, and that each still answers."""
-    idle_connections(setting, figures, setting.times(10_000))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        idle_connections(setting, figures, setting.times(10_000))
+    finally:
+        # What was raised beyond the hard limit stays the hard limit.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[0], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 def idle_connections(setting, figures, wanted):

@@ -1,0 +1,6 @@
+"""The scenarios are found from here."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
