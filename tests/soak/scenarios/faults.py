@@ -198,7 +198,7 @@ async def peers_that_never_read(loop, setting, figures):
     high = 256 * 1024
     piece = 16 * 1024
 
-    async with serving(Echo) as (_, port, protocols):
+    async with serving(Echo, backlog=1000) as (_, port, protocols):
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
         await until(lambda: len(protocols) == count and all(protocol.transport for protocol in protocols))
         gc.collect()

@@ -63,7 +63,9 @@ class Sides:
             return
         if self.answers:
             for number in completed:
-                self.transport.write(message(self.expected.whose, ANSWER, number))
+                # The loop warns of those who go on writing to a peer that has gone.
+                if not self.transport.is_closing():
+                    self.transport.write(message(self.expected.whose, ANSWER, number))
         self.changed.set()
 
     def pause_writing(self):
@@ -122,7 +124,8 @@ def answering_streams(ledger):
         try:
             while data := await reader.read(8192):
                 for number in expected.feed(data):
-                    writer.write(message(expected.whose, ANSWER, number))
+                    if not writer.is_closing():
+                        writer.write(message(expected.whose, ANSWER, number))
                 await writer.drain()
         except MisplacedError as error:
             ledger.problems.append(str(error))
