@@ -59,6 +59,14 @@ impl<P: Payload> Member<P> {
         unsafe { *self.place(object) == other }
     }
 
+    /// Stores the first value of a slot that is still empty, as all are in a new instance.
+    #[inline(always)]
+    pub fn fill(&self, object: &Native<'_, P>, value: Py<PyAny>) {
+        let place = self.place(object);
+        // SAFETY: the slot owns its reference.  Were it not empty after all, the old value would leak, no more.
+        unsafe { *place = value.into_ptr() };
+    }
+
     /// Stores a value; what was there before is dropped afterwards (and may run Python code).
     #[inline(always)]
     pub fn set(&self, object: &Native<'_, P>, value: Py<PyAny>) {

@@ -150,22 +150,22 @@ impl<P: Payload> Slots<P> {
         work: Work,
     ) -> PyResult<()> {
         let py = handle.py();
-        self.callback.set(handle, work.callback);
-        self.args.set(handle, work.args.into_any());
-        self.context.set(handle, work.context);
-        self.owner.set(handle, owner.clone().into_any().unbind());
-        self.cancelled.set(
+        self.callback.fill(handle, work.callback);
+        self.args.fill(handle, work.args.into_any());
+        self.context.fill(handle, work.context);
+        self.owner.fill(handle, owner.clone().into_any().unbind());
+        self.cancelled.fill(
             handle,
             PyBool::new(py, false).to_owned().into_any().unbind(),
         );
-        self.repr.set(handle, py.None());
+        self.repr.fill(handle, py.None());
         let traceback = if owner.get().debug() {
             Some(source_traceback(py)?)
         } else {
             None
         };
         self.traceback
-            .set(handle, traceback.unwrap_or_else(|| py.None()));
+            .fill(handle, traceback.unwrap_or_else(|| py.None()));
         Ok(())
     }
 
