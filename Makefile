@@ -78,11 +78,14 @@ docs: $(STAMPS)/develop ## what the documents say: links, make targets, Python e
 check: | environment ## all that CI runs: lint test loom conformance docs, and the total
 	+@$(PYTHON) tools/summary.py -- $(MAKE) --no-print-directory --keep-going lint test loom conformance docs
 
-versions: ## the Python tests and conformance on every CPython 3.11-3.15 found
+# What `versions` makes for each of them.
+GOALS ?= test-python conformance
+
+versions: ## the Python tests and conformance on every CPython 3.11-3.15 found (GOALS=conformance: that alone)
 	+@tools/interpreters.sh | { status=0; while read -r version path; do \
 	    echo "== Python $$version: $$path"; \
 	    $(MAKE) --no-print-directory --keep-going PYTHON=$$path VENV=.venv-$$version \
-	        CARGO_TARGET_DIR=target-$$version test-python conformance </dev/null || status=1; \
+	        CARGO_TARGET_DIR=target-$$version $(GOALS) </dev/null || status=1; \
 	  done; exit $$status; }
 
 fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the property tests with many cases (FUZZ_CASES=2000); not coverage-guided

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import subprocess
 import sys
 
 import pytest
@@ -317,3 +318,17 @@ def test_a_custom_future_and_task_run_too(loop):
     task = _PyTask(body(future), loop=loop)
     loop.call_soon(future.set_result, 1)
     assert loop.run_until_complete(task) == 2
+
+
+def test_the_first_task_of_a_program_is_the_first(loop_name):
+    maker = {"asyncio": "asyncio.SelectorEventLoop", "epicycle": "epicycle.EventLoop"}[loop_name]
+    program = (
+        "import asyncio, epicycle\n"
+        "async def main(): return asyncio.current_task().get_name()\n"
+        f"loop = {maker}()\n"
+        "print(loop.run_until_complete(main())); loop.close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["Task-1"]

@@ -41,7 +41,8 @@ def _catch() -> tuple[Callable[..., Any], Callable[..., Any]]:
         async def wait() -> None:
             await future
 
-        task = asyncio.Task(wait(), loop=recorder)
+        # Named, so that the program's own tasks are counted from one.
+        task = asyncio.Task(wait(), loop=recorder, name="epicycle-probe")
         step = recorder.callbacks.pop()
         step()
         future.set_result(None)

@@ -181,7 +181,9 @@ def all_end(setting, figures, ends, times):
         done = script(setting.loop_name, code, arguments=("-X", "faulthandler"), check=False)
         unexpected = [line for line in done.stderr.splitlines() if is_unexpected(line)]
         if done.returncode != status or unexpected:
-            wrong.append(f"{name}: status {done.returncode}, not {status}\n{done.stderr[-3000:]}")
+            wrong.append(
+                f"{name}: status {done.returncode} of {status}; {unexpected[:3]}\n{done.stderr[-800:]}"
+            )
     figures["programs"] = times
     figures["ways to end"] = len(ends)
     figures["wrong"] = len(wrong)
