@@ -103,7 +103,7 @@ EXPECTED = (
     "Exception ignored in",
     "Traceback (most recent call last)",
     "RuntimeError: Event loop is closed",
-    "coroutine ignored GeneratorExit",
+    "RuntimeError: coroutine ignored GeneratorExit",
 )
 
 FORKS = """
