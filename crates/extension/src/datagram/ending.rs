@@ -1,16 +1,13 @@
 //! Closing, aborting, failing, and the protocol's last callback.
 
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::class::{DatagramTransport, answer};
 use crate::event_loop::entry::{Entry, StreamWork};
 use crate::event_loop::report;
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
-use crate::py::imports::Imports;
-use crate::py::{errors, names};
+use crate::py::names;
 
 /// `transport.close()`
 pub(super) fn close(
@@ -72,25 +69,9 @@ pub(super) fn fail(
     message: &str,
 ) -> PyResult<()> {
     let py = slf.py();
-    if errors::passes(py, &error) {
-        return Err(error);
-    }
+    let protocol = DatagramTransport::protocol(slf)?;
     let owner = slf.owner.bind(py);
-    let value = errors::into_value(py, error.clone_ref(py)).into_any();
-    if error.is_instance_of::<PyOSError>(py) {
-        if owner.get().debug() {
-            let options = PyDict::new(py);
-            options.set_item("exc_info", &value)?;
-            let arguments = ("%r: %s", slf.as_any(), message);
-            Imports::get(py)?
-                .logger
-                .bind(py)
-                .call_method("debug", arguments, Some(&options))?;
-        }
-    } else {
-        let protocol = DatagramTransport::protocol(slf)?;
-        report::connection_failed(owner, error, message, slf.as_any(), protocol.as_ref())?;
-    }
+    let value = report::connection_error(owner, error, message, slf.as_any(), protocol.as_ref())?;
     lose_with(slf, Some(value))
 }
 

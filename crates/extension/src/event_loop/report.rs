@@ -1,6 +1,6 @@
 //! What went wrong in a callback: the one place that tells the loop's exception handler.
 
-use pyo3::exceptions::PyResourceWarning;
+use pyo3::exceptions::{PyOSError, PyResourceWarning};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -131,6 +131,38 @@ pub fn connection_failed(
     context.set_item(names::transport(py), transport)?;
     context.set_item(names::protocol(py), protocol)?;
     to_handler(owner, &context)
+}
+
+/// What becomes of an error that ends a connection: one of the system is part of life and only logged, in debug mode;
+/// anything else is reported.  Returns the exception, for `connection_lost`.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` pass; so does what the exception handler lets through.
+#[cold]
+pub fn connection_error(
+    owner: &Bound<'_, Loop>,
+    error: PyErr,
+    message: &str,
+    transport: &Bound<'_, PyAny>,
+    protocol: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let py = owner.py();
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    let value = errors::into_value(py, error.clone_ref(py)).into_any();
+    if !error.is_instance_of::<PyOSError>(py) {
+        connection_failed(owner, error, message, transport, protocol)?;
+    } else if owner.get().debug() {
+        let options = PyDict::new(py);
+        options.set_item("exc_info", &value)?;
+        Imports::get(py)?.logger.bind(py).call_method(
+            "debug",
+            ("%r: %s", transport, message),
+            Some(&options),
+        )?;
+    }
+    Ok(value)
 }
 
 /// Warns of a transport that goes away unclosed.

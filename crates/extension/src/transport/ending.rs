@@ -1,9 +1,8 @@
 //! Closing, aborting, failing, and the protocol's last callback.
 
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict};
+use pyo3::types::PyBool;
 
 use super::class::StreamTransport;
 use super::sendfile;
@@ -11,8 +10,7 @@ use crate::event_loop::entry::{Entry, StreamWork};
 use crate::event_loop::report;
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
-use crate::py::imports::Imports;
-use crate::py::{errors, names};
+use crate::py::names;
 
 /// `transport.close()`
 pub(super) fn close(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
@@ -76,25 +74,9 @@ fn lose_with(slf: &Native<'_, StreamTransport>, error: Option<Py<PyAny>>) -> PyR
 #[cold]
 pub(super) fn fail(slf: &Native<'_, StreamTransport>, error: PyErr, message: &str) -> PyResult<()> {
     let py = slf.py();
-    if errors::passes(py, &error) {
-        return Err(error);
-    }
+    let protocol = StreamTransport::protocol(slf)?;
     let owner = slf.owner.bind(py);
-    let value = errors::into_value(py, error.clone_ref(py)).into_any();
-    if error.is_instance_of::<PyOSError>(py) {
-        if owner.get().debug() {
-            let options = PyDict::new(py);
-            options.set_item("exc_info", &value)?;
-            let arguments = ("%r: %s", slf.as_any(), message);
-            Imports::get(py)?
-                .logger
-                .bind(py)
-                .call_method("debug", arguments, Some(&options))?;
-        }
-    } else {
-        let protocol = StreamTransport::protocol(slf)?;
-        report::connection_failed(owner, error, message, slf.as_any(), protocol.as_ref())?;
-    }
+    let value = report::connection_error(owner, error, message, slf.as_any(), protocol.as_ref())?;
     lose_with(slf, Some(value))
 }
 
