@@ -6,6 +6,7 @@ VENV ?= .venv
 CARGO_TARGET_DIR ?= target
 PROFILE ?= dev-release
 FUZZ_CASES ?= 2000
+FUZZ_SECONDS ?= 60
 PROGRAM ?= examples/tour.py
 
 export CARGO_TARGET_DIR
@@ -25,8 +26,8 @@ MATURIN = VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/maturin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-rust test-python check conformance versions bench ecosystem lint format fuzz soak loom docs \
-        build wheel requirements clean environment
+.PHONY: help run test test-rust test-python check conformance versions others bench ecosystem ecosystem-briefly services lint format \
+        fuzz fuzz-briefly soak loom docs build wheel requirements clean environment
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ help: ## this list
 
 # ---- using it ----
 
-run: $(STAMPS)/develop $(STAMPS)/ecosystem ## the tour, or any program: make run PROGRAM=app.py ARGS="..."
+run: $(STAMPS)/develop $(STAMPS)/examples ## the tour, or any program: make run PROGRAM=app.py ARGS="..."
 	@$(VENV)/bin/epicycle run $(PROGRAM) $(ARGS)
 
 build: $(STAMPS)/develop ## the extension, optimised, in the virtual environment
@@ -51,11 +52,19 @@ test: test-rust test-python ## the reactor's tests and the Python tests
 test-rust: | environment
 	cargo test $(LOCKED) --quiet --no-fail-fast -p epicycle-reactor
 
-test-python: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem
+test-python: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/examples
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-ecosystem: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the examples with aiohttp, FastAPI and others (tests/examples)
-	$(VENV)/bin/python -m pytest tests/examples $(ARGS)
+ecosystem: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## real servers and clients, databases and brokers on Epicycle (tests/ecosystem)
+	$(VENV)/bin/python -m pytest tests/ecosystem $(ARGS)
+	@$(VENV)/bin/python tools/check_docs.py docs/how-to/*.md docs/tutorial/*.md
+
+# Without the loads of thousands of clients. What needs a service that does not answer is skipped here as there.
+ecosystem-briefly: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem
+	$(VENV)/bin/python -m pytest tests/ecosystem -m "not at_length" $(ARGS)
+
+services: ## databases and brokers for `make ecosystem`, installed and started (Debian, Ubuntu): make services ARGS=redis
+	@tools/services.sh $(ARGS)
 
 conformance: $(STAMPS)/develop ## the interpreter's own test.test_asyncio on Epicycle
 	$(VENV)/bin/python tests/conformance/run.py $(ARGS)
@@ -72,25 +81,40 @@ format: $(STAMPS)/lint ## rewrite the sources the way lint wants them
 	$(VENV)/bin/ruff check --quiet --fix-only .
 	$(VENV)/bin/ruff format --quiet .
 
-docs: $(STAMPS)/develop ## what the documents say: links, make targets, Python examples
+# Blocks that need more (requirements/ecosystem.txt, a service) run where that is there, and are named where it is not.
+docs: $(STAMPS)/develop $(STAMPS)/examples $(STAMPS)/docs ## what the documents say: links, make targets, Python blocks; and the site, in site/
 	@$(VENV)/bin/python tools/check_docs.py
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
-check: | environment ## all that CI runs: lint test loom conformance docs, and the total
-	+@$(PYTHON) tools/summary.py -- $(MAKE) --no-print-directory --keep-going lint test loom conformance docs
+check: | environment ## all that CI runs: lint test loom fuzz conformance docs ecosystem, other Pythons, and the total
+	+@$(PYTHON) tools/summary.py -- $(MAKE) --no-print-directory --keep-going \
+	    lint test loom fuzz-briefly conformance docs ecosystem-briefly others
 
-# What `versions` makes for each of them.
+# What `versions` makes for each of them, and the one that it leaves out.
 GOALS ?= test-python conformance
+EXCEPT ?=
 
 versions: ## the Python tests and conformance on every CPython 3.11-3.15 found (GOALS=conformance: that alone)
 	+@tools/interpreters.sh | { status=0; while read -r version path; do \
+	    [ "$$version" != "$(EXCEPT)" ] || continue; \
 	    echo "== Python $$version: $$path"; \
 	    $(MAKE) --no-print-directory --keep-going PYTHON=$$path VENV=.venv-$$version \
 	        CARGO_TARGET_DIR=target-$$version $(GOALS) </dev/null || status=1; \
 	  done; exit $$status; }
 
-fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/ecosystem ## the property tests with many cases (FUZZ_CASES=2000); not coverage-guided
+# An interpreter may come without its tests; the one of .venv may not.
+others: | environment
+	+@$(MAKE) --no-print-directory versions GOALS=conformance ARGS=--allow-missing \
+	    EXCEPT=$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+fuzz: $(STAMPS)/develop $(STAMPS)/test $(STAMPS)/examples ## the property tests with many cases (FUZZ_CASES=2000), then each target of fuzz/ (FUZZ_SECONDS=60)
 	PROPTEST_CASES=$(FUZZ_CASES) cargo test $(LOCKED) --quiet --no-fail-fast --release -p epicycle-reactor
 	FUZZ_CASES=$(FUZZ_CASES) $(VENV)/bin/python -m pytest tests/property --timeout 0 $(ARGS)
+	tools/fuzz.sh $(FUZZ_SECONDS)
+
+# Two seconds each keep the targets alive; the property tests of the same models run with the other tests.
+fuzz-briefly: | environment
+	@tools/fuzz.sh --if-possible 2
 
 soak: $(STAMPS)/develop ## reliability for long, for many and under faults: make soak ARGS="--only identity --seconds 10"
 	@$(VENV)/bin/python tests/soak/run.py $(ARGS)
@@ -103,7 +127,7 @@ bench: $(VENV)-bench/.stamps/bench ## Epicycle beside asyncio, uvloop, rloop: ma
 environment:
 	@tools/environment.sh $(PYTHON) $(VENV)
 
-$(STAMPS)/build $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/ecosystem: $(STAMPS)/%: requirements/%.txt | environment
+$(STAMPS)/build $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/examples $(STAMPS)/ecosystem $(STAMPS)/docs: $(STAMPS)/%: requirements/%.txt | environment
 	@echo "environment: requirements/$*.txt"
 	@$(PIP) -r $<
 	@mkdir -p $(STAMPS) && touch $@
@@ -112,7 +136,7 @@ $(STAMPS)/develop: $(SOURCES) $(STAMPS)/build
 	$(MATURIN) develop $(LOCKED) --quiet --profile $(PROFILE)
 	@touch $@
 
-$(BUILT_WHEEL): $(SOURCES) $(shell find python -name '*.py' -o -name '*.pyi') $(STAMPS)/build
+$(BUILT_WHEEL): $(SOURCES) $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.css' -o -name '*.pem') $(STAMPS)/build
 	$(MATURIN) build $(LOCKED) --quiet --release --interpreter $(VENV)/bin/python --out dist
 	@touch $@
 
@@ -125,12 +149,12 @@ $(VENV)-bench/.stamps/bench: $(BUILT_WHEEL) requirements/bench.txt
 
 requirements: | environment ## pin requirements/*.txt anew from the *.in files
 	@$(PIP) -r requirements/pin.txt
-	@for name in build test lint ecosystem bench pin; do \
+	@for name in build test lint examples ecosystem docs bench pin; do \
 	    $(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-annotate \
 	        --custom-compile-command "make requirements" --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
 clean: ## what the build made: environments, target, dist, caches
-	rm -rf .venv .venv-* $(VENV) $(VENV)-bench target target-* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) $(VENV)-bench target target-* dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f python/epicycle/_epicycle*.so
 	find python tests examples tools benches -name __pycache__ -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ Each test that uses a loop is followed by a count: no descriptor may be left ope
 import asyncio
 import gc
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -16,7 +17,15 @@ from toolkit import FACTORIES, new_descriptors, open_descriptors, pending_tasks
 
 
 def pytest_configure(config):
+    # A shell starts what it runs in the background with Ctrl-C ignored, and whatever a test starts would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # So does `nohup` with this one.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "epicycle_only: what asyncio does not promise, or does otherwise")
+    config.addinivalue_line(
+        "markers", "at_length: too long for `make check`, which leaves it to `make ecosystem`"
+    )
 
 
 def pytest_collection_finish(session):

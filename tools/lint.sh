@@ -11,6 +11,7 @@ step() {
 }
 
 step cargo fmt --all --check -- --files-with-diff
+step cargo fmt --manifest-path fuzz/Cargo.toml --check -- --files-with-diff
 step cargo clippy ${CI:+--locked} --quiet --workspace --all-targets -- -D warnings
 step "$bin/ruff" check --quiet --output-format concise .
 step "$bin/ruff" format --check --quiet --output-format concise .

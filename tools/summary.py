@@ -10,6 +10,7 @@ Ends with the command's status.
 
 import dataclasses
 import re
+import signal
 import subprocess
 import sys
 
@@ -57,6 +58,9 @@ def main(arguments: list[str]) -> int:
         print("usage: summary.py -- COMMAND...", file=sys.stderr)
         return 2
     total = Total()
+    # A shell starts what it runs in the background with Ctrl-C ignored, and the runners' programs would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(
         arguments[1:],
         stdin=subprocess.DEVNULL,

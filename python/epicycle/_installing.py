@@ -6,14 +6,18 @@ that define policies, and a user of ``install()`` has none to define. Python 3.1
 ``asyncio.run``, ``asyncio.Runner`` and ``asyncio.new_event_loop`` all call ``asyncio.events.new_event_loop``:
 there that one function is replaced.
 
+With ``nested``, ``asyncio.run`` is replaced too: asyncio's own refuses to be called where a loop is running.
+
 A loop class that a program names itself (``asyncio.SelectorEventLoop()``) stays what it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib
 import threading
-from asyncio import events
+from asyncio import events, runners
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +26,7 @@ __all__ = ("install", "installed", "uninstall")
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _lock = threading.Lock()
-_active: _ByPolicy | _ByFunction | None = None
+_active: _Installation | None = None
 
 
 class _ByPolicy:
@@ -68,14 +72,88 @@ class _ByFunction:
         return events.new_event_loop is self.function
 
 
-def install() -> None:
+class _NestedRun:
+    """``run`` of asyncio is replaced, in each module that offers it, by one that a running loop does not stop."""
+
+    def __init__(self) -> None:
+        original = runners.run
+
+        @functools.wraps(original)
+        def run(main: Any, **options: Any) -> Any:
+            if asyncio._get_running_loop() is None:
+                return original(main, **options)
+            from ._running import run
+
+            return run(main, nested=True, **options)
+
+        self.function = run
+        self.before: list[tuple[Any, Any]] = [(module, module.run) for module in (runners, asyncio)]
+
+    def enter(self) -> None:
+        for module, _ in self.before:
+            module.run = self.function
+
+    def leave(self) -> None:
+        for module, function in self.before:
+            if module.run is self.function:
+                module.run = function
+
+
+class _Installation:
+    """All that is in asyncio's place, and what the loops are like."""
+
+    def __init__(
+        self, policy_type: Callable[..., asyncio.AbstractEventLoopPolicy] | None, debug: bool
+    ) -> None:
+        self.debug = debug
+        self.run: _NestedRun | None = None
+        self.loops: _ByPolicy | _ByFunction
+        if has_policies():
+            from ._policy import EventLoopPolicy
+
+            self.loops = _ByPolicy((policy_type or EventLoopPolicy)(self.new_event_loop))
+        else:
+            self.loops = _ByFunction(self.new_event_loop)
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        from ._running import new_event_loop
+
+        loop = new_event_loop(nested=self.run is not None)
+        if self.debug:
+            loop.set_debug(True)
+        return loop
+
+    def enter(self) -> None:
+        self.loops.enter()
+
+    def nest(self) -> None:
+        """From now on the loops may be nested."""
+        if self.run is None:
+            self.run = _NestedRun()
+            self.run.enter()
+
+    def leave(self) -> None:
+        if self.loops.stands():
+            self.loops.leave()
+        if self.run is not None:
+            self.run.leave()
+
+    def stands(self) -> bool:
+        return self.loops.stands()
+
+
+def install(*, nested: bool = False) -> None:
     """Have ``asyncio.run``, ``asyncio.Runner`` and ``asyncio.new_event_loop`` make Epicycle loops from now on.
 
     It holds for every thread of the process and for processes forked from it; a child process started afresh
     (multiprocessing's spawn and forkserver) installs again when it imports the module that calls this. Loops
     that exist already are left alone. Calling it again while it stands changes nothing.
+
+    With ``nested`` the loops are `NestedEventLoop`s, and ``asyncio.run`` may be called where a loop is running: on a
+    `NestedEventLoop` it runs its coroutine there, while any other loop waits until it is done on one of its own.
+    Calling it again with ``nested`` adds that to what is installed.
     """
-    activate()
+    activate(nested=nested)
 
 
 def uninstall() -> None:
@@ -85,7 +163,7 @@ def uninstall() -> None:
     """
     global _active
     with _lock:
-        if _active is not None and _active.stands():
+        if _active is not None:
             _active.leave()
         _active = None
 
@@ -98,25 +176,24 @@ def installed() -> bool:
 def activate(
     *,
     policy_type: Callable[..., asyncio.AbstractEventLoopPolicy] | None = None,
-    factory: LoopFactory | None = None,
+    debug: bool = False,
+    nested: bool = False,
 ) -> None:
-    """``install()`` with another policy class, or loops that come from ``factory``.
+    """``install()`` with another policy class, or loops in debug mode.
 
     Raises ImportError where the compiled module is missing: better now than at the first loop.
     """
-    from .loop import EventLoop
+    importlib.import_module("epicycle.loop")
 
     global _active
     with _lock:
-        if _active is not None and _active.stands():
-            return
-        if has_policies():
-            from ._policy import EventLoopPolicy
-
-            _active = _ByPolicy((policy_type or EventLoopPolicy)(factory))
-        else:
-            _active = _ByFunction(factory or EventLoop)
-        _active.enter()
+        if _active is None or not _active.stands():
+            if _active is not None:
+                _active.leave()
+            _active = _Installation(policy_type, debug)
+            _active.enter()
+        if nested:
+            _active.nest()
 
 
 def has_policies() -> bool:

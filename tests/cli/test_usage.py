@@ -6,8 +6,10 @@ import pytest
 
 import epicycle as package
 
+RUN = "usage: epicycle run [--watch[=SECONDS]] [--legacy] [--nested] [--debug] PROGRAM.py [ARGS...]\n"
+
 WRONG = {
-    (): "a command is missing: 'run' or 'doctor'",
+    (): "a command is missing: 'run', 'doctor', 'bench', 'top', 'tasks', 'stalls' or 'record'",
     ("walk",): "unknown command 'walk'; to run a program: 'epicycle run walk'",
     ("app.py",): "unknown command 'app.py'; to run a program: 'epicycle run app.py'",
     ("--fast",): "unknown option '--fast'",
@@ -16,6 +18,8 @@ WRONG = {
     ("run", "--"): "unknown option '--' of 'run'",
     ("run", "--fast", "app.py"): "unknown option '--fast' of 'run'",
     ("run", "-i", "app.py"): "unknown option '-i' of 'run'",
+    ("run", "--watch=never", "app.py"): "--watch takes 0.001 to 3600 seconds, not 'never'",
+    ("run", "--watch=0", "app.py"): "--watch takes 0.001 to 3600 seconds, not '0'",
     ("run", "-m"): "option '-m' needs a module",
     ("run", "--debug", "-c"): "option '-c' needs a piece of code",
     ("doctor", "app.py"): "'doctor' does not take 'app.py'",
@@ -37,10 +41,10 @@ def test_wrong_usage(arguments, epicycle):
 @pytest.mark.parametrize(
     ("arguments", "begins"),
     [
-        (("--help",), "usage: epicycle run [--legacy] [--debug] PROGRAM.py [ARGS...]\n"),
-        (("-h",), "usage: epicycle run [--legacy] [--debug] PROGRAM.py [ARGS...]\n"),
-        (("run", "--help"), "usage: epicycle run [--legacy] [--debug] PROGRAM.py [ARGS...]\n"),
-        (("run", "--debug", "-h"), "usage: epicycle run [--legacy] [--debug] PROGRAM.py [ARGS...]\n"),
+        (("--help",), RUN),
+        (("-h",), RUN),
+        (("run", "--help"), RUN),
+        (("run", "--debug", "-h"), RUN),
         (("doctor", "--help"), "usage: epicycle doctor [--json]\n"),
     ],
 )

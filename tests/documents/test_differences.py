@@ -1,6 +1,7 @@
 """What DIFFERENCES.md says is otherwise than in asyncio, where no other test shows it: one body, both answers."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import inspect
@@ -15,7 +16,19 @@ import weakref
 import pytest
 
 from epicycle import _epicycle
-from toolkit import Recorder, accepted, attached, finish, run_bounded, serving, tcp_pair, turn, until
+from toolkit import (
+    Recorder,
+    accepted,
+    attached,
+    finish,
+    new_descriptors,
+    open_descriptors,
+    run_bounded,
+    serving,
+    tcp_pair,
+    turn,
+    until,
+)
 
 
 @pytest.fixture
@@ -411,3 +424,31 @@ def test_several_pieces_pause_and_may_come_late_in_every_version(loop):
             transport.writelines([b"late"])
 
     finish(loop, main())
+
+
+def test_a_loop_has_a_page_and_a_doorbell(loop_factory, otherwise):
+    before = open_descriptors()
+    loop = loop_factory()
+    opened = [target for fd, target in open_descriptors().items() if before.get(fd) != target]
+    kinds = sorted(re.sub(r":\[\d+\]| \(deleted\)", "", target) for target in opened)
+    assert kinds == otherwise(
+        asyncio=["anon_inode:[eventpoll]", "socket", "socket"],
+        epicycle=["/memfd:epicycle-loop", "anon_inode:[eventfd]", "anon_inode:[eventpoll]", "pipe"],
+    )
+    loop.close()
+    assert new_descriptors(before) == {}
+
+
+def test_a_job_of_the_default_executor_has_one_future(loop, otherwise):
+    async def main():
+        future = loop.run_in_executor(None, int)
+        shown = "_chain_future" in repr(future)
+        await future
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            other = loop.run_in_executor(executor, int)
+            chained = "_chain_future" in repr(other)
+            await other
+        await loop.shutdown_default_executor()
+        return shown, chained
+
+    assert finish(loop, main()) == otherwise(asyncio=(True, True), epicycle=(False, True))

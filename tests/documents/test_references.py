@@ -74,3 +74,10 @@ def test_the_readmes_say_the_same():
         return blocks, ticks, rows, links, levels
 
     assert skeleton(one) == skeleton(other)
+
+
+def test_the_readmes_count_the_examples():
+    listed = set(re.findall(r"\]\(([\w/]+\.py)\)", read(ROOT / "examples" / "README.md"))) - {"reaching.py"}
+    for name in ("README.md", "README.zh-CN.md"):
+        counted = re.search(r"\[examples/\]\(examples/README.md\)[^\d]*(\d+)", read(ROOT / name))
+        assert int(counted[1]) == len(listed), name

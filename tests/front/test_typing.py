@@ -26,7 +26,9 @@ async def main(number: int) -> str:
 
 assert_type(epicycle.run(main(1)), str)
 assert_type(epicycle.run(main(1), debug=True, loop_factory=epicycle.new_event_loop), str)
+assert_type(epicycle.run(main(1), nested=True), str)
 assert_type(epicycle.new_event_loop(), epicycle.EventLoop)
+nested: epicycle.EventLoop = epicycle.NestedEventLoop()
 assert_type(epicycle.installed(), bool)
 assert_type(epicycle.__version__, str)
 loop: asyncio.AbstractEventLoop = epicycle.EventLoop()

@@ -1,6 +1,8 @@
 """Sockets driven by `sock_recv`, `sock_recv_into`, `sock_sendall`, `sock_accept` and `sock_connect`."""
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 
@@ -349,3 +351,45 @@ def test_a_reader_replaced_by_a_receive_is_gone(loop):
 
     finish(loop, main())
     assert seen == []
+
+
+@pytest.mark.epicycle_only
+@pytest.mark.parametrize("method", ["sock_recv", "sock_recv_into", "sock_connect"])
+def test_a_socket_closed_meanwhile_keeps_its_number_until_the_end(loop, method):
+    """asyncio closes it at once; the number may then be another file's, which the waiter would be served from."""
+
+    async def main():
+        with contextlib.ExitStack() as stack:
+            if method == "sock_connect":
+                address = stack.enter_context(full_listener())
+                sock = stack.enter_context(socket.socket())
+                sock.setblocking(False)
+                task = loop.create_task(loop.sock_connect(sock, address))
+            else:
+                sock, _ = stack.enter_context(tcp_pair())
+                argument = 10 if method == "sock_recv" else bytearray(10)
+                task = loop.create_task(getattr(loop, method)(sock, argument))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            number = sock.fileno()
+            sock.close()
+            with open("/dev/null", "rb") as other:
+                assert other.fileno() != number
+                await cancelled(task)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(number)
+
+    finish(loop, main())
+
+
+@pytest.mark.epicycle_only
+def test_what_a_socket_closed_meanwhile_receives_is_returned(loop):
+    async def main():
+        with tcp_pair() as (one, two):
+            task = loop.create_task(loop.sock_recv(one, 10))
+            await asyncio.sleep(0)
+            one.close()
+            two.send(b"late")
+            assert await task == b"late"
+
+    finish(loop, main())

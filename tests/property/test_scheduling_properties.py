@@ -23,7 +23,8 @@ quick = settings(
     database=None,
     derandomize="FUZZ_CASES" not in os.environ,
 )
-delays = st.floats(min_value=-10, max_value=0.004, allow_nan=False, allow_subnormal=False)
+# Of what lies within one nanosecond, Epicycle runs first what was scheduled first.
+delays = st.floats(min_value=-10, max_value=0.004, allow_nan=False).map(lambda delay: round(delay, 8))
 
 
 class closing:

@@ -15,17 +15,11 @@ from toolkit import child_environment, finish, tcp_pair, until
 
 RUN = pathlib.Path(__file__).with_name("run.py")
 
-# Until Python 3.14 a thread that wants the interpreter back while it ends is unwound, through our frames as well.
-DAEMON = pytest.mark.xfail(
-    sys.version_info < (3, 14), reason="the thread is cut off inside native code", strict=False
-)
-MARKS = {"endings.daemon threads": [DAEMON]}
-
 
 @pytest.mark.epicycle_only
 # An await that is cancelled before it began leaves sockets to the collector, which tells.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, [])) for name in CHECKS])
+@pytest.mark.parametrize("name", list(CHECKS))
 def test_in_short(loop_name, name):
     try:
         CHECKS[name](Setting(loop_name, seconds=0.2, connections=20, share=0.004), {})

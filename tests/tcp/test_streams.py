@@ -345,6 +345,27 @@ def test_a_subclass_of_the_stream_protocol_is_called(loop):
     assert calls == [b"quiet", "fed"]
 
 
+def test_data_that_arrives_while_somebody_looks_into_the_buffer_ends_the_connection(loop, errors):
+    """A `bytearray` that is looked into cannot grow, and nothing may be written behind its end."""
+
+    async def main():
+        near, far = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        with far:
+            far.sendall(b"first")
+            await until(lambda: reader._buffer == b"first")
+            with memoryview(reader._buffer) as view:
+                far.sendall(b"second")
+                await until(lambda: reader.exception() or reader.at_eof() or errors)
+                seen = bytes(view)
+            writer.close()
+        await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+        return seen
+
+    assert finish(loop, main()) == b"first"
+    assert isinstance(errors[0]["exception"], BufferError)
+
+
 def test_streams_over_a_unix_socket_given_by_hand(loop):
     async def main():
         one, two = socket.socketpair()

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `tls/`
 //! (connections on top of those), `datagram/` (endpoints of datagrams), `pipe/` (pipes and terminals), `net/` (where
-//! connections come from).  `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
+//! connections come from), `streams/` (asyncio's own stream readers), `jobs/` (jobs for threads), `frames/` (the stack of a thread, read from memory).
+//! `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
 
@@ -16,12 +17,16 @@ mod facts;
     reason = "the bridge to CPython; every block says why it holds"
 )]
 mod ffi;
+mod frames;
 mod handle;
+mod jobs;
 mod net;
 mod pipe;
 mod py;
+mod streams;
 mod tls;
 mod transport;
+mod watch;
 
 /// Shows the module one step and one wake-up of asyncio's C Task, so that it knows them when it sees them.
 #[pyfunction]
@@ -33,6 +38,7 @@ fn learn_task_callbacks(step: &Bound<'_, PyAny>, wakeup: &Bound<'_, PyAny>) {
 #[pymodule(gil_used = true)]
 fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ffi::interpreter::only_main(module.py())?;
+    ffi::context::learn_variables(module.py())?;
     handle::kinds::make_classes(module)?;
     handle::locked::make_class(module)?;
     transport::make_class(module)?;
@@ -41,6 +47,11 @@ fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tls::make_classes(module)?;
     event_loop::Loop::register(module)?;
     net::Listener::register(module)?;
+    jobs::register(module)?;
+    watch::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;
-    module.add_function(wrap_pyfunction!(facts::build_facts, module)?)
+    module.add_function(wrap_pyfunction!(facts::build_facts, module)?)?;
+    module.add_function(wrap_pyfunction!(frames::python::read_stack, module)?)?;
+    module.add_function(wrap_pyfunction!(frames::python::frame_layout, module)?)?;
+    module.add_function(wrap_pyfunction!(frames::python::thread_state, module)?)
 }

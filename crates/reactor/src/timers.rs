@@ -50,8 +50,8 @@ impl<T> Ord for Entry<T> {
 /// What [`Timers::pop_due_with`] took off the top.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Popped<T> {
-    /// It is due.
-    Due(T),
+    /// It is due, since then.
+    Due(Nanos, T),
     /// It was cancelled; nobody is to run it.
     Dead(T),
 }
@@ -192,7 +192,9 @@ impl<T> Timers<T> {
             self.popped_cancelled();
             self.heap.pop().map(|entry| Popped::Dead(entry.item))
         } else if due {
-            self.heap.pop().map(|entry| Popped::Due(entry.item))
+            self.heap
+                .pop()
+                .map(|entry| Popped::Due(entry.deadline, entry.item))
         } else {
             None
         }
@@ -264,7 +266,10 @@ mod tests {
         timers.note_cancelled();
         let is_dead = |item: &i32| item % 2 == 1;
         let now = Nanos(2);
-        assert_eq!(timers.pop_due_with(now, is_dead), Some(Popped::Due(10)));
+        assert_eq!(
+            timers.pop_due_with(now, is_dead),
+            Some(Popped::Due(Nanos(1), 10))
+        );
         assert_eq!(timers.pop_due_with(now, is_dead), Some(Popped::Dead(11)));
         assert_eq!(timers.pop_due_with(now, is_dead), None);
         assert_eq!((timers.dead(), timers.len()), (1, 2));

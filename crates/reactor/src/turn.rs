@@ -4,6 +4,7 @@
 //! the loop is parked, and run the items. What is queued while a batch runs goes into the next batch.
 
 use std::io;
+use std::ops::Deref;
 use std::os::fd::RawFd;
 
 use crate::counters::Counters;
@@ -17,9 +18,10 @@ use crate::time::Nanos;
 use crate::timers::{Popped, Timers};
 use crate::token::Token;
 
-/// Everything a loop without Python is made of. `T` is a queued item, `S` a source that watches a descriptor.
+/// Everything a loop without Python is made of. `T` is a queued item, `S` a source that watches a descriptor, and `C`
+/// is where the counters lie, which may be memory that others look into.
 #[derive(Debug)]
-pub struct Turn<K: Kernel, T, S> {
+pub struct Turn<K: Kernel, T, S, C = Box<Counters>> {
     /// The system, real or not.
     pub kernel: K,
     /// Items by deadline. Use [`Turn::schedule`] and [`Turn::cancelled`] to have them counted.
@@ -28,13 +30,20 @@ pub struct Turn<K: Kernel, T, S> {
     pub ready: Ready<T>,
     /// Items from other threads.
     pub inbox: Arc<Inbox<T>>,
-    /// Sources by token. Changing an interest here does not tell the kernel: use [`Turn::set_interest`].
+    /// Sources by token. What is changed here does not reach the kernel: use [`Turn::watch`], [`Turn::unwatch`] and
+    /// [`Turn::set_interest`].
     pub registry: Registry<S>,
     /// What has happened so far.
-    pub counters: Counters,
+    pub counters: C,
     waiter: Option<K::Waiter>,
     /// What is left of the batch that runs.
     batch: usize,
+    /// The sources that need not be polled for while the loop is busy: see [`Turn::hush`].
+    hushed: Vec<Token>,
+    /// How many sources there are besides.
+    loud: usize,
+    /// The next turn asks the kernel in any case.
+    poll_wanted: bool,
 }
 
 /// A wait that has been decided on: owns the part of the kernel that sleeps, and borrows nothing.
@@ -43,7 +52,7 @@ pub struct Turn<K: Kernel, T, S> {
 pub struct Parking<W> {
     waiter: Option<W>,
     wait: Wait,
-    /// Nothing is watched and nothing may be waited for: the kernel has nothing to say.
+    /// Nothing that is watched can have news, and nothing may be waited for: the kernel is not asked.
     idle: bool,
 }
 
@@ -52,6 +61,12 @@ impl<W: Waiter> Parking<W> {
     #[inline]
     pub const fn will_block(&self) -> bool {
         !matches!(self.wait, Wait::Poll)
+    }
+
+    /// Whether the kernel will not be asked at all.
+    #[inline]
+    pub const fn is_idle(&self) -> bool {
+        self.idle
     }
 
     /// How long the wait may last.
@@ -82,7 +97,17 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
     ///
     /// # Errors
     /// The kernel gives no waiter.
-    pub fn new(mut kernel: K) -> io::Result<Self> {
+    pub fn new(kernel: K) -> io::Result<Self> {
+        Self::counting(kernel, Box::default())
+    }
+}
+
+impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
+    /// A loop with nothing to do, which counts there.
+    ///
+    /// # Errors
+    /// The kernel gives no waiter.
+    pub fn counting(mut kernel: K, counters: C) -> io::Result<Self> {
         let waiter = kernel.waiter()?;
         Ok(Self {
             kernel,
@@ -90,9 +115,12 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
             ready: Ready::new(),
             inbox: Arc::new(Inbox::new()),
             registry: Registry::new(),
-            counters: Counters::default(),
+            counters,
             waiter: Some(waiter),
             batch: 0,
+            hushed: Vec::new(),
+            loud: 0,
+            poll_wanted: false,
         })
     }
 
@@ -136,6 +164,7 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
         }
         let token = self.registry.insert(fd, source);
         self.registry.set_interest(token, interest);
+        self.loud += 1;
         Ok(token)
     }
 
@@ -188,20 +217,25 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
             // Taking something out of epoll fails only if it is not there or not ours.
             let _ = self.kernel.deregister(fd);
         }
-        self.registry.remove(token).map(|(_, source)| source)
+        let (_, source) = self.registry.remove(token)?;
+        match self.hushed.iter().position(|hushed| *hushed == token) {
+            Some(at) => _ = self.hushed.swap_remove(at),
+            None => self.loud -= 1,
+        }
+        Some(source)
     }
 
     /// Queues an item for a deadline.
     #[inline]
     pub fn schedule(&mut self, deadline: Nanos, item: T) {
-        self.counters.timers_scheduled += 1;
+        self.counters.timers_scheduled.add(1);
         self.timers.insert(deadline, item);
     }
 
     /// An item of [`Turn::timers`] has been cancelled. True when a [`Timers::sweep`] is due.
     #[inline]
     pub fn cancelled(&mut self) -> bool {
-        self.counters.timers_cancelled += 1;
+        self.counters.timers_cancelled.add(1);
         self.timers.note_cancelled()
     }
 
@@ -224,7 +258,7 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
             match self.timers.next_deadline() {
                 Some(deadline) if deadline <= now => Wait::Poll,
                 deadline if self.inbox.prepare_park() => {
-                    self.counters.parks += 1;
+                    self.counters.parks.add(1);
                     match deadline {
                         Some(deadline) if deadline != Nanos::MAX => Wait::Until(deadline),
                         _ => Wait::Forever,
@@ -238,8 +272,30 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
             // The last parking was lost on the way, as a panic may do.
             None => self.kernel.waiter().ok(),
         };
-        let idle = wait == Wait::Poll && self.registry.is_empty();
+        let idle = wait == Wait::Poll && !self.poll_wanted && self.loud == 0;
+        self.poll_wanted = false;
         Parking { waiter, wait, idle }
+    }
+
+    /// This source does not make a busy loop ask the kernel in every turn. Whoever makes it ready says so by
+    /// [`Turn::want_poll`], or has time until the embedder calls that anyway. It still ends a wait like any other.
+    pub fn hush(&mut self, token: Token) {
+        if self.registry.contains(token) && !self.hushed.contains(&token) {
+            self.hushed.push(token);
+            self.loud -= 1;
+        }
+        self.poll_wanted = true;
+    }
+
+    /// Whether this is a source of [`Turn::hush`].
+    pub fn is_hushed(&self, token: Token) -> bool {
+        self.hushed.contains(&token)
+    }
+
+    /// The next turn asks the kernel, whatever is watched.
+    #[inline]
+    pub fn want_poll(&mut self) {
+        self.poll_wanted = true;
     }
 
     /// Second step: takes the waiter back, moves what other threads have left into the ready queue, and then hands
@@ -255,7 +311,7 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
         mut on_event: impl FnMut(&mut Registry<S>, &mut Ready<T>, Token, Readiness),
     ) {
         let woken = self.inbox.unpark();
-        self.counters.wakes += u64::from(woken);
+        self.counters.wakes.add(u64::from(woken));
         self.inbox.drain_into(&mut self.ready);
         if let Some(mut waiter) = parking.waiter {
             for event in waiter.events() {
@@ -266,10 +322,10 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
                     .unwrap_or(Interest::NONE);
                 let readiness = event.readiness.for_interest(interest);
                 if readiness.is_empty() {
-                    self.counters.stale_events += 1;
+                    self.counters.stale_events.add(1);
                     continue;
                 }
-                self.counters.events += 1;
+                self.counters.events.add(1);
                 on_event(&mut self.registry, &mut self.ready, event.token, readiness);
             }
             waiter.clear();
@@ -283,8 +339,9 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
     pub fn expire(&mut self, now: Nanos, mut is_dead: impl FnMut(&T) -> bool, dead: &mut Vec<T>) {
         while let Some(popped) = self.timers.pop_due_with(now, &mut is_dead) {
             match popped {
-                Popped::Due(item) => {
-                    self.counters.timers_fired += 1;
+                Popped::Due(deadline, item) => {
+                    self.counters.timers_fired.add(1);
+                    self.counters.lateness.note(deadline, now);
                     self.ready.push(item);
                 }
                 Popped::Dead(item) => dead.push(item),
@@ -309,7 +366,7 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
     pub fn next(&mut self) -> Option<T> {
         self.batch = self.batch.checked_sub(1)?;
         let item = self.ready.pop()?;
-        self.counters.callbacks += 1;
+        self.counters.callbacks.add(1);
         Some(item)
     }
 
@@ -317,7 +374,7 @@ impl<K: Kernel, T, S> Turn<K, T, S> {
     #[inline]
     pub fn end_turn(&mut self) {
         self.batch = 0;
-        self.counters.turns += 1;
+        self.counters.turns.add(1);
         self.ready.relax();
     }
 

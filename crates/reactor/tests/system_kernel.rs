@@ -346,6 +346,19 @@ fn unix_sockets_have_paths_names_or_nothing() {
 }
 
 #[test]
+fn what_has_arrived_is_counted_until_it_is_read() {
+    let mut kernel = SystemKernel::new().unwrap();
+    let (mut here, there) = sockets();
+    assert_eq!(kernel.unread(there.as_raw_fd()).unwrap(), 0);
+    here.write_all(b"some bytes").unwrap();
+    assert_eq!(kernel.unread(there.as_raw_fd()).unwrap(), 10);
+    let mut room = [0; 6];
+    assert_eq!(kernel.read(there.as_raw_fd(), &mut room).unwrap(), 6);
+    assert_eq!(kernel.unread(there.as_raw_fd()).unwrap(), 4);
+    assert!(kernel.unread(-1).is_err());
+}
+
+#[test]
 fn the_clock_and_the_entropy_are_the_systems() {
     let mut kernel = SystemKernel::new().unwrap();
     let before = kernel.now();

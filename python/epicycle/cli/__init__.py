@@ -1,4 +1,4 @@
-"""The command ``epicycle``: ``run`` a program on Epicycle as it stands, and ``doctor``.
+"""The command ``epicycle``: ``run`` a program on Epicycle as it stands, ``doctor``, ``bench``, and ``top`` and its kin.
 
 Only what a program needs is imported before it runs, so that its own imports stay as they are under ``python``.
 """
@@ -23,23 +23,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         command = usage.parse(given)
+        if not isinstance(command, usage.Run):
+            return _tell(command)
     except usage.UsageError as error:
         print(f"epicycle: {error}", file=sys.stderr)
         print(f"Try '{error.try_}' for more.", file=sys.stderr)
         return 2
-    if isinstance(command, usage.Say | usage.Doctor):
-        return _tell(command)
     from . import program
 
     return program.run(command)
 
 
-def _tell(command: usage.Say | usage.Doctor) -> int:
+def _tell(command: usage.Say | usage.Doctor | usage.Bench | usage.Watch) -> int:
     """Print what was asked for; a reader who has seen enough (``| head``) is no error."""
     try:
         if isinstance(command, usage.Say):
             print(command.text())
             status = 0
+        elif isinstance(command, usage.Bench):
+            from ..bench import command as bench
+
+            status = bench.run(command.arguments)
+        elif isinstance(command, usage.Watch):
+            from ..watching.outside import command as watching
+
+            status = watching.run(command.command, command.arguments)
         else:
             from . import doctor
 

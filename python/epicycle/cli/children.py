@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .._installing import LoopFactory, activate, installed
+from .. import _watching_wanted
+from .._installing import activate, installed
 from .._when_imported import when_imported
 
 __all__ = ("Mode", "enter", "join")
@@ -24,10 +24,14 @@ __all__ = ("Mode", "enter", "join")
 
 @dataclass(frozen=True)
 class Mode:
-    """``debug``: loops that asyncio makes start in debug mode; ``legacy``: old programs' ways are revived."""
+    """``debug``: loops that asyncio makes start in debug mode; ``legacy``: old programs' ways are revived; ``nested``:
+    those loops, and ``asyncio.run``, may be run from within a run; ``watch``: loops that do not get on for so many
+    seconds are reported."""
 
     debug: bool = False
     legacy: bool = False
+    nested: bool = False
+    watch: float | None = None
 
 
 def enter(mode: Mode) -> None:
@@ -35,15 +39,18 @@ def enter(mode: Mode) -> None:
 
     Raises ImportError where the event loop cannot be loaded.
     """
-    factory = _debugging_loop if mode.debug else None
+    if mode.watch is not None:
+        _watching_wanted.want(mode.watch)
     if mode.legacy:
-        _enter_legacy(factory)
+        _enter_legacy(mode)
     else:
-        activate(factory=factory)
+        activate(debug=mode.debug, nested=mode.nested)
     when_imported("multiprocessing.util", functools.partial(_start_children_in, mode=mode))
 
 
-def join(directory: str, debug: bool, legacy: bool, said: Sequence[str]) -> None:
+def join(
+    directory: str, debug: bool, legacy: bool, nested: bool, watch: float | None, said: Sequence[str]
+) -> None:
     """The first call in a child process that multiprocessing started afresh.
 
     ``directory`` is what the child put at the end of its search path to find this package; ``said`` names the
@@ -55,28 +62,20 @@ def join(directory: str, debug: bool, legacy: bool, said: Sequence[str]) -> None
         from ..legacy import notices
 
         notices.already_said(said)
-    enter(Mode(debug, legacy))
+    enter(Mode(debug, legacy, nested, watch))
 
 
-def _enter_legacy(factory: LoopFactory | None) -> None:
+def _enter_legacy(mode: Mode) -> None:
     from .. import legacy
     from .._installing import has_policies
 
     if has_policies():
         from ..legacy.policy import LegacyEventLoopPolicy
 
-        activate(policy_type=LegacyEventLoopPolicy, factory=factory)
+        activate(policy_type=LegacyEventLoopPolicy, debug=mode.debug, nested=mode.nested)
     else:
-        activate(factory=factory)
+        activate(debug=mode.debug, nested=mode.nested)
     legacy.activate()
-
-
-def _debugging_loop() -> AbstractEventLoop:
-    from .._running import new_event_loop
-
-    loop = new_event_loop()
-    loop.set_debug(True)
-    return loop
 
 
 def _start_children_in(util: ModuleType, *, mode: Mode) -> None:
@@ -115,5 +114,5 @@ def _words(mode: Mode) -> str:
         said = tuple(sorted(notices.said()))
     return (
         f"import sys; sys.path.append({directory!r}); from epicycle.cli.children import join; "
-        f"join({directory!r}, {mode.debug!r}, {mode.legacy!r}, {said!r}); "
+        f"join({directory!r}, {mode.debug!r}, {mode.legacy!r}, {mode.nested!r}, {mode.watch!r}, {said!r}); "
     )

@@ -15,7 +15,7 @@ def run(command: usage.Run) -> int:
     Returns 2 where the program's file cannot be opened, as ``python`` does, and 1 where Epicycle cannot be loaded.
     """
     try:
-        children.enter(children.Mode(debug=command.debug, legacy=command.legacy))
+        children.enter(children.Mode(command.debug, command.legacy, command.nested, command.watch))
     except ImportError as error:
         print(f"epicycle: the event loop cannot be loaded: {error}", file=sys.stderr)
         print("Try 'epicycle doctor' for more.", file=sys.stderr)

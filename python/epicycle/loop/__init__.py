@@ -10,6 +10,7 @@ coroutines are coroutine functions to `inspect`:
 - `_running.py`    run_forever, run_until_complete, close, asynchronous generators, debug mode
 - `_reporting.py`  exception handlers
 - `_executors.py`  run_in_executor, the default executor
+- `_threads.py`    the pool of threads behind it and behind the look-ups
 - `_names.py`      getaddrinfo and getnameinfo
 - `_signals.py`    signal handlers, and how a signal wakes a parked loop
 - `_sockets.py`    sock_recv and its kin
@@ -22,6 +23,8 @@ coroutines are coroutine functions to `inspect`:
 - `_processes.py`  subprocess_exec, subprocess_shell, `ProcessTransport`
 - `_tls.py`        start_tls, and TLS for servers
 - `_forking.py`    what becomes of loops in a child made by fork()
+- `_nesting.py`    `NestedEventLoop`, which may run inside of a running loop
+- `_watching.py`   what a loop does for those who watch it
 - `_probe.py`      how the native half gets to know asyncio's C Task
 """
 
@@ -29,7 +32,7 @@ from __future__ import annotations
 
 import asyncio
 
-from epicycle import _epicycle
+from epicycle import _epicycle, _watching_wanted
 from epicycle.loop import _forking, _probe
 from epicycle.loop._connecting import Connecting
 from epicycle.loop._datagrams import Datagrams
@@ -45,6 +48,7 @@ from epicycle.loop._signals import Signals
 from epicycle.loop._sockets import Sockets
 from epicycle.loop._tls import Tls
 from epicycle.loop._unix import UnixSockets
+from epicycle.loop._watching import Watching
 
 __all__ = ["EventLoop", "Server"]
 
@@ -64,6 +68,7 @@ class EventLoop(
     Pipes,
     Processes,
     Tls,
+    Watching,
     _epicycle.Loop,
     asyncio.AbstractEventLoop,
 ):
@@ -81,4 +86,5 @@ class EventLoop(
         _probe.teach()
         _forking.keep(self)
         self._follow_time(type(self).time is not _epicycle.Loop.time)
+        _watching_wanted.begin()
         self._is_made = True

@@ -7,14 +7,18 @@ import contextlib
 import functools
 import itertools
 import socket
+import sys
 from asyncio import staggered
 from asyncio.log import logger
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from epicycle.loop._names import AddressInfo
+from epicycle.loop._names import AddressInfo, known_address
 from epicycle.loop._part import Part
-from epicycle.loop._sockets import refuse_ssl
+from epicycle.loop._sockets import Sockets, refuse_ssl
+
+# Newer versions tell the number of the error as well.
+_TELLS_NUMBER = sys.version_info >= (3, 13)
 
 
 class Connecting(Part):
@@ -44,8 +48,9 @@ class Connecting(Part):
         Parameters and errors are asyncio's (asyncio documentation, "Opening network connections").  With
         `happy_eyeballs_delay` (seconds) several addresses are tried at once, as in RFC 8305.
         """
-        check_tls_options(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
-        if server_hostname is None and ssl:
+        if not ssl:
+            check_tls_options(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+        elif server_hostname is None:
             # A certificate is for a name; without one there is nothing to compare it with.
             if not host:
                 raise ValueError("You must set server_hostname when using ssl without a host")
@@ -59,7 +64,8 @@ class Connecting(Part):
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
             options = {"family": family, "type": socket.SOCK_STREAM, "proto": proto, "flags": flags}
-            remote = await self._resolve_all((host, port), options)
+            known = known_address((host, port), family, socket.SOCK_STREAM, proto)
+            remote = [known] if known is not None else await self._resolve_all((host, port), options)
             local = None if local_addr is None else await self._resolve_all(local_addr, options)
             if interleave:
                 remote = interleaved(remote, interleave)
@@ -76,6 +82,7 @@ class Connecting(Part):
             server_hostname,
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
+            made_here=host is not None or port is not None,
         )
         if self.get_debug():
             shown = transport.get_extra_info("socket")
@@ -152,7 +159,8 @@ class Connecting(Part):
                 sock.setblocking(False)
                 if local is not None:
                     bind_to_one_of(sock, family, local, mine)
-                await self.sock_connect(sock, address)
+                # The address has been looked up already.
+                await (self._connect(sock, address) if _is_own(self) else self.sock_connect(sock, address))
             except OSError as error:
                 if error not in mine:
                     mine.append(error)
@@ -185,10 +193,15 @@ class Connecting(Part):
         server_side: bool = False,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
+        made_here: bool = False,
     ) -> tuple[Any, Any]:
-        """Transport and protocol for a connected socket, once `connection_made` has been called."""
+        """Transport and protocol for a connected socket, once `connection_made` has been called.
+
+        One that was `made_here` does not block already.
+        """
         try:
-            sock.setblocking(False)
+            if not made_here:
+                sock.setblocking(False)
             protocol = protocol_factory()
             waiter: asyncio.Future[None] = self.create_future()
             transport: Any
@@ -204,6 +217,8 @@ class Connecting(Part):
                     ssl_shutdown_timeout=ssl_shutdown_timeout,
                 )
             else:
+                # What is no protocol is found out here, not when it is told of its connection.
+                _ = protocol.connection_made
                 transport = self._make_socket_transport(sock, protocol, waiter)
         except BaseException:
             # Without a transport nobody else would close it; with one it is somebody else's connection.
@@ -218,6 +233,11 @@ class Connecting(Part):
             waiter = None  # type: ignore[assignment]
             raise
         return transport, protocol
+
+
+def _is_own(loop: Any) -> bool:
+    """Whether nobody has put another `sock_connect` into the loop or a class of it."""
+    return type(loop).sock_connect is Sockets.sock_connect and "sock_connect" not in loop.__dict__
 
 
 def check_tls_options(
@@ -264,12 +284,16 @@ def bind_to_one_of(
         try:
             sock.bind(address)
         except OSError as error:
-            reason = str(error).lower()
-            message = f"error while attempting to bind on address {address!r}: {reason}"
-            failures.append(OSError(error.errno, message))
+            failures.append(bind_failure(address, error))
         else:
             return
     raise failures.pop() if failures else OSError(f"no matching local address with family={family!r} found")
+
+
+def bind_failure(address: Any, error: OSError) -> OSError:
+    """The error of a bind that says which address it was about."""
+    reason = str(error) if _TELLS_NUMBER or error.strerror is None else error.strerror
+    return OSError(error.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")
 
 
 def the_one(failures: list[OSError], all_errors: bool) -> BaseException:

@@ -67,6 +67,8 @@ class Datagrams(Part):
         waiter: asyncio.Future[None] = self.create_future()
         try:
             protocol = protocol_factory()
+            # What is no protocol is found out here, not when it is told of its connection.
+            _ = protocol.connection_made
             transport = self._make_datagram_transport(sock, protocol, destination, waiter)
         except BaseException:
             if ours:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple, Unpack
 
 from epicycle.loop._part import Part
+from epicycle.loop._threads import Threads
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -23,7 +24,7 @@ class Executors(Part):
     def _start_executors(self) -> None:
         self._default_executor: concurrent.futures.Executor | None = None
         self._executor_shutdown_called = False
-        self._resolver: concurrent.futures.ThreadPoolExecutor | None = None
+        self._resolver: Threads | None = None
 
     def _close_executors(self) -> None:
         self._executor_shutdown_called = True
@@ -49,8 +50,11 @@ class Executors(Part):
             if self._executor_shutdown_called:
                 raise RuntimeError("Executor shutdown has been called")
             if self._default_executor is None:
-                self._default_executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+                self._default_executor = Threads(thread_name_prefix="asyncio")
             executor = self._default_executor
+        self._count_job()
+        if type(executor) is Threads:
+            return executor.run(self, func, args)
         return futures.wrap_future(executor.submit(func, *args), loop=self)
 
     def set_default_executor(self, executor: concurrent.futures.Executor) -> None:

@@ -12,6 +12,8 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
+from epicycle import _epicycle
+
 if TYPE_CHECKING:
     from epicycle.loop import EventLoop
 
@@ -20,15 +22,31 @@ _loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 
 def keep(loop: EventLoop) -> None:
     """Remembers a loop, so that a child can be told that it is not its own."""
-    _watch_forks()
+    watch_forks()
     _loops.add(loop)
 
 
+def loops() -> list[EventLoop]:
+    """Those of this process that are not closed, in no particular order; from any thread."""
+    while True:
+        try:
+            return [loop for loop in _loops if not loop.is_closed()]
+        except RuntimeError:
+            # Another thread made one meanwhile.
+            continue
+
+
 @functools.cache
-def _watch_forks() -> None:
-    os.register_at_fork(after_in_child=_abandon)
+def watch_forks() -> None:
+    """From now on forks are noticed, whether there is a loop yet or not."""
+    os.register_at_fork(
+        before=_epicycle.hold_pages,
+        after_in_parent=_epicycle.release_pages,
+        after_in_child=_abandon,
+    )
 
 
 def _abandon() -> None:
+    _epicycle.release_pages()
     for loop in list(_loops):
         loop._after_fork()

@@ -7,14 +7,13 @@ A numeric host needs no look-up at all.
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import socket
-from asyncio import futures
 from asyncio.log import logger
 from typing import Any
 
 from epicycle.loop._part import Part
+from epicycle.loop._threads import Threads
 
 _RESOLVER_THREADS = 4
 
@@ -25,7 +24,7 @@ class Names(Part):
     """getaddrinfo and getnameinfo."""
 
     slow_callback_duration: float
-    _resolver: concurrent.futures.ThreadPoolExecutor | None
+    _resolver: Threads | None
 
     async def getaddrinfo(
         self,
@@ -51,11 +50,10 @@ class Names(Part):
 
     def _in_resolver(self, function: Any, *args: Any) -> Any:
         self._check_closed()
+        self._count_lookup()
         if self._resolver is None:
-            self._resolver = concurrent.futures.ThreadPoolExecutor(
-                _RESOLVER_THREADS, thread_name_prefix="epicycle-resolver"
-            )
-        return futures.wrap_future(self._resolver.submit(function, *args), loop=self)
+            self._resolver = Threads(_RESOLVER_THREADS, thread_name_prefix="epicycle-resolver")
+        return self._resolver.run(self, function, args)
 
     def _look_up_and_tell(
         self, host: Any, port: Any, family: int, type: int, proto: int, flags: int
@@ -87,14 +85,32 @@ class Names(Part):
         self, address: tuple[Any, ...], *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> list[AddressInfo]:
         """The addresses that `address` (host, port, and for IPv6 flow and zone) stands for."""
-        host, port = address[:2]
-        known = numeric(host, port, family, type, proto, int(flags) & _PASSIVE)
-        if known is not None and len(address) > 2 and known[0][0] == socket.AF_INET6:
-            family_, type_, proto_, name, found = known[0]
-            return [(family_, type_, proto_, name, (*found[:2], *address[2:4], *found[len(address) : 4]))]
+        known = known_address(address, family, type, proto)
         if known is not None:
-            return known
+            return [known]
+        host, port = address[:2]
         return await self.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+
+
+def known_address(address: tuple[Any, ...], family: int, type: int, proto: int) -> AddressInfo | None:
+    """What a numeric host and a port stand for, whatever the flags; None for what has to be looked up.
+
+    What is no port, the call that takes it will say.  Raises ValueError for a host with a NUL in it.
+    """
+    host, port = address[:2]
+    if not isinstance(host, str):
+        return None
+    if "\0" in host:
+        raise ValueError("embedded null character")
+    number = port_number(port)
+    parsed = None if number is None else _parsed(host, family, type, proto)
+    if parsed is None:
+        return None
+    found, kind, protocol, written, rest = parsed
+    if rest and len(address) > 2:
+        # Flow and zone as they were given.
+        rest = (*address[2:4], *rest[len(address) - 2 :])
+    return found, kind, protocol, "", (written, number, *rest)
 
 
 # Plain numbers: the operators of enumerations are Python code, and this runs for every connection.
@@ -114,6 +130,16 @@ def _zone_index(zone: str) -> int | None:
         return None
 
 
+def port_number(port: Any) -> int | None:
+    """The number that a port is, whatever its type; None for the name of a service."""
+    if port in (None, "", b""):
+        return 0
+    try:
+        return int(port)
+    except (TypeError, ValueError):
+        return None
+
+
 def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int) -> list[AddressInfo] | None:
     """What `socket.getaddrinfo` would say of a numeric host and port, or None where it has to be asked.
 
@@ -126,10 +152,22 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
         or type not in _PROTOCOLS
     ):
         return None
-    if proto not in (0, _PROTOCOLS[type]) or flags & ~_HARMLESS_FLAGS:
-        return None
     # The kernel, not we, is to say what it thinks of such a port.
-    if not 0 <= port <= 65535:
+    if flags & ~_HARMLESS_FLAGS or not 0 <= port <= 65535:
+        return None
+    parsed = _parsed(host, family, type, proto)
+    if parsed is None:
+        return None
+    found, kind, protocol, written, rest = parsed
+    return [(found, kind, protocol, "", (written, port, *rest))]
+
+
+@functools.lru_cache(1024)
+def _parsed(
+    host: str, family: int, type: int, proto: int
+) -> tuple[Any, Any, int, str, tuple[int, ...]] | None:
+    """A numeric host: family, type, protocol, the host as the system writes it, and what follows the port."""
+    if type not in _PROTOCOLS or proto not in (0, _PROTOCOLS[type]):
         return None
     kind, protocol = socket.SocketKind(type), _PROTOCOLS[type]
     try:
@@ -137,7 +175,7 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
             socket.inet_pton(socket.AF_INET, host)
             if family not in (socket.AF_UNSPEC, socket.AF_INET):
                 return None
-            return [(socket.AF_INET, kind, protocol, "", (host, port))]
+            return socket.AF_INET, kind, protocol, host, ()
         plain, _, zone = host.partition("%")
         packed = socket.inet_pton(socket.AF_INET6, plain)
     except (OSError, ValueError):
@@ -150,6 +188,4 @@ def numeric(host: Any, port: Any, family: int, type: int, proto: int, flags: int
     index = _zone_index(zone) if zone else 0
     if index is None:
         return None
-    # Written the way the system writes it.
-    written = socket.inet_ntop(socket.AF_INET6, packed)
-    return [(socket.AF_INET6, kind, protocol, "", (written, port, 0, index))]
+    return socket.AF_INET6, kind, protocol, socket.inet_ntop(socket.AF_INET6, packed), (0, index)

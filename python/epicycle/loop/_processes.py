@@ -265,6 +265,8 @@ class Processes(Part):
         extra: Any = None,
         **kwargs: Any,
     ) -> ProcessTransport:
+        # Before there is a child that nobody would watch.
+        self._check_closed()
         waiter: asyncio.Future[None] = self.create_future()
         transport = ProcessTransport(
             self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter=waiter, extra=extra, **kwargs

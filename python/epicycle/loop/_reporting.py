@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from asyncio.log import logger
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from epicycle.loop._part import Part
 
 _Handler = Callable[[Any, dict[str, Any]], object]
 
+# Where the context is looked for; older versions call the handler as it is.
+_CULPRITS = ("task", "future", "handle") if sys.version_info >= (3, 12) else ()
 # Keys whose values are tracebacks, and what they tell the reader.
 _ORIGINS = {"source_traceback": "Object", "handle_traceback": "Handle"}
 
@@ -54,6 +57,7 @@ class Reporting(Part):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Tells the handler.  What a handler raises is logged; only SystemExit and KeyboardInterrupt pass."""
+        self._note_report(context)
         if self._exception_handler is None:
             self._report_by_default(context, "Exception in default exception handler")
             return
@@ -70,7 +74,7 @@ class Reporting(Part):
 
     def _call_in_its_context(self, handler: _Handler, context: dict[str, Any]) -> None:
         """In the context of the task or handle that failed, where there is one."""
-        for key in ("task", "future", "handle"):
+        for key in _CULPRITS:
             culprit = context.get(key)
             if culprit is not None:
                 get_context = getattr(culprit, "get_context", None)

@@ -81,19 +81,23 @@ class Running(Part):
         if made_here:
             # Should it be left pending, the error below tells of it.
             awaited._log_destroy_pending = False  # type: ignore[attr-defined]
-        awaited.add_done_callback(_stop_loop)
         try:
-            self.run_forever()
+            self._run_for(awaited)
         except BaseException:
             if made_here and awaited.done() and not awaited.cancelled():
                 # Nobody else can reach this task: its exception counts as retrieved.
                 awaited.exception()
             raise
-        finally:
-            awaited.remove_done_callback(_stop_loop)
         if not awaited.done():
             raise RuntimeError("Event loop stopped before Future completed.")
         return awaited.result()
+
+    def _run_for(self, awaited: asyncio.Future[Any]) -> None:
+        awaited.add_done_callback(_stop_loop)
+        try:
+            self.run_forever()
+        finally:
+            awaited.remove_done_callback(_stop_loop)
 
     def _check_not_running(self) -> None:
         if self.is_running():

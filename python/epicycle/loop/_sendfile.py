@@ -19,7 +19,8 @@ from epicycle.loop._sockets import refuse_ssl
 
 # Newer versions put the file's position where the sending ended even if nothing was sent.
 _ALWAYS_SEEKS = sys.version_info >= (3, 14)
-# The most that one call may be asked for: the kernel's own limit is near, and 32-bit systems need one.
+
+# What the kernel is asked to copy at once, in bytes: a size on every system.
 _LARGEST_BLOCK = sys.maxsize // 2 + 1
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from epicycle import _epicycle
+from epicycle.loop._connecting import bind_failure
 from epicycle.loop._names import AddressInfo
 from epicycle.loop._part import Part
 from epicycle.loop._sockets import refuse_ssl
@@ -77,12 +78,12 @@ class Server(asyncio.Server):
         if self._serving:
             return
         assert self._sockets is not None
-        self._serving = True
         for sock in self._sockets:
             sock.listen(self._backlog)
             self._listeners.append(
-                self._loop._start_listening(self._protocol_factory, sock, self, self._backlog)
+                self._loop._start_listening(self._protocol_factory, sock, self, max(self._backlog, 0))
             )
+        self._serving = True
 
     def get_loop(self) -> Any:
         """The loop that the server belongs to."""
@@ -120,6 +121,13 @@ class Server(asyncio.Server):
             self._forever.cancel()
             self._forever = None
         self._tell_if_over()
+
+    def _give_up(self, *, keep_sockets: bool) -> None:
+        """Closes a server that nobody has seen.  Sockets that were given, and refused, are left to their owner."""
+        if keep_sockets:
+            self._sockets = None
+        else:
+            self.close()
 
     def _remove_socket_file(self) -> None:
         """Removes the file of our Unix socket, unless somebody has put another one in its place."""
@@ -229,7 +237,7 @@ class Serving(Part):
                 await asyncio.sleep(0)
             except BaseException:
                 # Cancelled or refused: nobody will ever see this server.
-                server.close()
+                server._give_up(keep_sockets=host is None and port is None and not server.is_serving())
                 raise
         if self.get_debug():
             logger.info("%r is serving", server)
@@ -283,15 +291,14 @@ class Serving(Part):
                 try:
                     sock.bind(address)
                 except OSError as error:
-                    reason = str(error).lower()
-                    message = f"error while attempting to bind on address {address!r}: {reason}"
+                    failure = bind_failure(address, error)
                     if error.errno != errno.EADDRNOTAVAIL or not _SKIPS_UNAVAILABLE:
-                        raise OSError(error.errno, message) from None
+                        raise failure from None
                     # The family is known but switched off.
                     sockets.pop().close()
                     if self.get_debug():
-                        logger.warning(message)
-            if not sockets:
+                        logger.warning(failure.strerror)
+            if not sockets and _SKIPS_UNAVAILABLE:
                 raise OSError(f"could not bind on any address out of {[info[4] for info in found]!r}")
         except BaseException:
             for sock in sockets:

@@ -13,6 +13,7 @@ import errno
 import inspect
 import signal
 import socket
+from asyncio import events
 from asyncio.log import logger
 from collections.abc import Callable, Generator
 from typing import Any, TypeVarTuple, Unpack
@@ -22,8 +23,11 @@ from epicycle.loop._part import Part
 _Ts = TypeVarTuple("_Ts")
 
 
-def _do_nothing(number: int, frame: Any) -> None:
-    """The Python-level handler: the number in the socket is what counts."""
+def _look_into_the_socket(number: int, frame: Any) -> None:
+    """The Python-level handler: the number in the socket is what counts; a busy loop has to be told to look there."""
+    running: Any = events._get_running_loop()
+    if isinstance(running, Signals):
+        running._signals_pending()
 
 
 class Signals(Part):
@@ -50,6 +54,7 @@ class Signals(Part):
             writing.setblocking(False)
             self._signal_sockets = reading, writing
             self.add_reader(reading.fileno(), self._signals_arrived, reading)
+            self._hush(reading.fileno())
         return self._signal_sockets[1].fileno()
 
     @contextlib.contextmanager
@@ -64,7 +69,8 @@ class Signals(Part):
             if now not in (ours, -1):
                 # Somebody set another one meanwhile: that one stays.
                 signal.set_wakeup_fd(now)
-            elif before != ours or self._signal_handlers:
+            elif before != ours or self._signal_handlers or self.is_running():
+                # Still running: that was an inner run (`_nesting.py`), and the outer one goes on.
                 signal.set_wakeup_fd(before)
 
     def _signals_arrived(self, reading: socket.socket) -> None:
@@ -105,7 +111,7 @@ class Signals(Part):
             raise RuntimeError(str(error)) from None
         self._signal_handlers[sig] = self._make_handle(callback, args)
         try:
-            signal.signal(sig, _do_nothing)
+            signal.signal(sig, _look_into_the_socket)
             # System calls elsewhere need not be interrupted: the loop learns of the signal by itself.
             signal.siginterrupt(sig, False)
         except OSError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from epicycle.loop._part import Part
@@ -21,73 +21,63 @@ class Sockets(Part):
     """sock_recv, sock_recv_into, sock_sendall, sock_connect, sock_accept."""
 
     def _check_socket(self, sock: socket.socket) -> None:
-        refuse_ssl(sock)
+        if type(sock) is not socket.socket:
+            refuse_ssl(sock)
         if self.get_debug() and sock.gettimeout() != 0:
             raise ValueError("the socket must be non-blocking")
 
-    async def _readable(self, sock: socket.socket, attempt: Any) -> Any:
-        """What `attempt` returns once it does not block any more."""
+    async def _readable(self, sock: socket.socket, attempt: Callable[..., Any], *args: Any) -> Any:
+        """What `attempt(*args)` returns once it does not block any more.  It looks up the socket's method each time."""
         try:
-            return attempt()
+            return attempt(*args)
         except (BlockingIOError, InterruptedError):
-            pass
-        done = self.create_future()
-        fd = sock.fileno()
-        handle = self._add_reader(fd, self._try_again, done, attempt)
-        done.add_done_callback(functools.partial(self._stop_reading, fd, handle))
-        return await done
+            return await self._tried(sock, False, attempt, *args)
 
-    async def _writable(self, sock: socket.socket, attempt: Any) -> Any:
+    async def _writable(self, sock: socket.socket, attempt: Callable[..., Any], *args: Any) -> Any:
         """The same for sending."""
         try:
-            return attempt()
+            return attempt(*args)
         except (BlockingIOError, InterruptedError):
-            pass
-        done = self.create_future()
-        fd = sock.fileno()
-        handle = self._add_writer(fd, self._try_again, done, attempt)
-        done.add_done_callback(functools.partial(self._stop_writing, fd, handle))
-        return await done
+            return await self._tried(sock, True, attempt, *args)
 
-    def _try_again(self, done: asyncio.Future[Any], attempt: Any) -> None:
-        if done.done():
-            return
+    async def _tried(
+        self, sock: socket.socket, writing: bool, attempt: Callable[..., Any], *args: Any
+    ) -> Any:
+        """What `attempt(*args)` returns, tried whenever the socket is ready.
+
+        Until then the descriptor stays open even if the socket is closed: its number, given to another file, would have
+        this one served.
+        """
+        tried = self._attempt(sock, writing, attempt, *args)
+        # By its true class: what only says that it is a socket need not count its users.
+        keeps: Any = sock if issubclass(type(sock), socket.socket) else None
+        if keeps is not None:
+            keeps._io_refs += 1
         try:
-            result = attempt()
-        except (BlockingIOError, InterruptedError):
-            return
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            done.set_exception(error)
-        else:
-            done.set_result(result)
-
-    def _stop_reading(self, fd: int, handle: asyncio.Handle, done: asyncio.Future[Any]) -> None:
-        # A later reader of the same descriptor has cancelled our handle, and stays.
-        if not handle.cancelled():
-            self.remove_reader(fd)
-
-    def _stop_writing(self, fd: int, handle: asyncio.Handle, done: asyncio.Future[Any]) -> None:
-        if not handle.cancelled():
-            self.remove_writer(fd)
+            return await tried.future
+        finally:
+            tried.stop()
+            if keeps is not None:
+                keeps._decref_socketios()
+            # The exception's traceback would keep the future, and so the loop, alive.
+            tried = None  # type: ignore[assignment]
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receives up to `n` bytes; empty when the peer has ended its side."""
         self._check_socket(sock)
-        data: bytes = await self._readable(sock, functools.partial(sock.recv, n))
+        data: bytes = await self._readable(sock, lambda: sock.recv(n))
         return data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receives into `buf`; the number of bytes."""
         self._check_socket(sock)
-        count: int = await self._readable(sock, functools.partial(sock.recv_into, buf))
+        count: int = await self._readable(sock, lambda: sock.recv_into(buf))
         return count
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accepts a connection: its socket, non-blocking, and the peer's address."""
         self._check_socket(sock)
-        accepted: tuple[socket.socket, Any] = await self._readable(sock, functools.partial(_accept, sock))
+        accepted: tuple[socket.socket, Any] = await self._readable(sock, _accept, sock)
         return accepted
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
@@ -100,27 +90,7 @@ class Sockets(Part):
         rest = memoryview(data).cast("B")[sent:]
         if not rest:
             return
-        done = self.create_future()
-        fd = sock.fileno()
-        handle = self._add_writer(fd, self._send_more, done, sock, [rest])
-        done.add_done_callback(functools.partial(self._stop_writing, fd, handle))
-        await done
-
-    def _send_more(self, done: asyncio.Future[None], sock: socket.socket, rest: list[memoryview]) -> None:
-        if done.done():
-            return
-        try:
-            sent = sock.send(rest[0])
-        except (BlockingIOError, InterruptedError):
-            return
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            done.set_exception(error)
-            return
-        rest[0] = rest[0][sent:]
-        if not rest[0]:
-            done.set_result(None)
+        await self._tried(sock, True, _send_more, sock, [rest])
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connects to `address`; a host name is looked up."""
@@ -128,36 +98,33 @@ class Sockets(Part):
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             found = await self._resolve(address, family=sock.family, type=sock.type, proto=sock.proto)
             address = found[0][4]
+        await self._connect(sock, address)
+
+    async def _connect(self, sock: socket.socket, address: Any) -> None:
+        """The same to an address that needs no look-up."""
         try:
             sock.connect(address)
             return
         except (BlockingIOError, InterruptedError):
             pass
-        done = self.create_future()
-        fd = sock.fileno()
-        handle = self._add_writer(fd, self._connected, done, sock, address)
-        done.add_done_callback(functools.partial(self._stop_writing, fd, handle))
-        try:
-            await done
-        finally:
-            # The exception's traceback would keep the future, and so the loop, alive.
-            done = None  # type: ignore[assignment]
+        await self._tried(sock, True, _check_connected, sock, address)
 
-    def _connected(self, done: asyncio.Future[None], sock: socket.socket, address: Any) -> None:
-        if done.done():
-            return
-        try:
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number != 0:
-                raise OSError(number, f"Connect call failed {address}")
-        except (BlockingIOError, InterruptedError):
-            return
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            done.set_exception(error)
-        else:
-            done.set_result(None)
+    def _stop_writing(self, fd: int, handle: asyncio.Handle, done: asyncio.Future[Any]) -> None:
+        # A later writer of the same descriptor has cancelled our handle, and stays.
+        if not handle.cancelled():
+            self.remove_writer(fd)
+
+
+def _send_more(sock: socket.socket, rest: list[memoryview]) -> None:
+    rest[0] = rest[0][sock.send(rest[0]) :]
+    if rest[0]:
+        raise BlockingIOError
+
+
+def _check_connected(sock: socket.socket, address: Any) -> None:
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number != 0:
+        raise OSError(number, f"Connect call failed {address}")
 
 
 def _accept(sock: socket.socket) -> tuple[socket.socket, Any]:

@@ -109,7 +109,7 @@ class UnixSockets(Part):
                 await asyncio.sleep(0)
             except BaseException:
                 # Cancelled or refused: nobody will ever see this server.
-                server.close()
+                server._give_up(keep_sockets=path is None and not server.is_serving())
                 raise
         return server
 

@@ -23,6 +23,8 @@ use crate::ffi::fastcall::{Args, method};
 use crate::net::address::Family;
 use crate::py::imports::Imports;
 use crate::py::{errors, names, properties};
+use crate::watch::connections::Facts;
+use crate::watch::counted::{Connection, Counted};
 
 /// What each queued datagram counts for beside its contents, in bytes; Python 3.13 began to count it.
 const HEADER: usize = if cfg!(Py_3_13) { 8 } else { 0 };
@@ -44,6 +46,8 @@ pub struct DatagramTransport {
 }
 
 pub(super) struct State {
+    /// Counted while it is there.
+    pub(super) counted: Option<Counted>,
     /// Owns the descriptor; none once closed.
     pub socket: Option<Py<PyAny>>,
     pub token: Option<Token>,
@@ -140,7 +144,7 @@ pub fn open<'py>(
         .cell
         .with(py, |core| core.turn.kernel.local_address(fd))?;
     let family = local.map_or(Family::Other, |address| Family::of(&address));
-    let (extra, peer) = describe(&socket, origin.extra)?;
+    let (extra, peer) = facts_of(&socket, origin.extra)?;
     let connected = peer.is_some();
     let peer_is_named = match &peer {
         Some(peer) => peer.is_truthy()?,
@@ -158,6 +162,7 @@ pub fn open<'py>(
         _ => None,
     };
     let state = State {
+        counted: Some(Counted::new(owner.get().page(), Connection::Udp)),
         socket: Some(socket.unbind()),
         token: None,
         life: Lifecycle::new(),
@@ -189,7 +194,7 @@ pub fn open<'py>(
 }
 
 /// The facts about the socket, taken once as asyncio takes them, and the peer's address if there is a peer.
-fn describe<'py>(
+fn facts_of<'py>(
     socket: &Bound<'py, PyAny>,
     given: Option<Py<PyDict>>,
 ) -> PyResult<(Py<PyDict>, Option<Bound<'py, PyAny>>)> {
@@ -487,6 +492,22 @@ fn get_extra_info(slf: &Native<'_, DatagramTransport>, args: &Args<'_, '_>) -> P
     Ok(known
         .or_else(|| default.cloned())
         .map_or_else(|| py.None(), Bound::unbind))
+}
+
+/// What can be told of the endpoint, but for its addresses.
+///
+/// # Errors
+/// `RuntimeError` when its state is in use.
+pub fn describe(slf: &Native<'_, DatagramTransport>) -> PyResult<Facts> {
+    slf.state.with(slf.py(), |state| Facts {
+        buffer: state.queue.size(),
+        limits: Some((state.flow.low(), state.flow.high())),
+        reading: state.life.is_reading(),
+        closing: state.life.is_closing(),
+        writing_paused: state.flow.is_paused(),
+        objects: vec![slf.as_ptr() as usize],
+        ..Facts::of("udp", slf.fd)
+    })
 }
 
 fn repr(slf: &Native<'_, DatagramTransport>) -> PyResult<Py<PyAny>> {

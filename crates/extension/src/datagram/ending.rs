@@ -102,6 +102,7 @@ pub(super) fn finish(slf: &Native<'_, DatagramTransport>) -> PyResult<()> {
     }
     let (socket, rest) = slf.state.with(py, |state| {
         state.life.finish();
+        state.counted = None;
         (
             state.socket.take(),
             (

@@ -21,7 +21,7 @@ mod sending;
 
 use pyo3::prelude::*;
 
-pub use class::{DatagramTransport, Origin, make_class, open};
+pub use class::{DatagramTransport, Origin, describe, make_class, open};
 
 use crate::event_loop::entry::StreamWork;
 use crate::ffi::class::Native;

@@ -70,7 +70,7 @@ fn receive<'py>(slf: &Native<'py, DatagramTransport>) -> PyResult<Received<'py>>
     }
     let received = slf.owner.get().cell.with(py, |core| {
         let (length, from) = core.turn.kernel.recv_from(slf.fd, &mut core.buffer)?;
-        core.turn.counters.bytes_in += length as u64;
+        core.turn.counters.bytes_in.add(length as u64);
         Ok((PyBytes::new(py, &core.buffer[..length]), from))
     })?;
     match received {

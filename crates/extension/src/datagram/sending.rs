@@ -41,7 +41,8 @@ pub(super) fn sendto(
 ) -> PyResult<Py<PyAny>> {
     let py = args.py();
     let [object, given] = args.bind(&["data", "addr"], 1)?;
-    let data = Data::of(object.ok_or_else(|| args.missing("data"))?)?;
+    let object = object.ok_or_else(|| args.missing("data"))?;
+    let data = Data::of(object, "a bytes-like object")?;
     // Before 3.13 an empty datagram was taken for nothing to send.
     if !cfg!(Py_3_13) && data.bytes().is_empty() {
         return Ok(py.None());
@@ -107,7 +108,10 @@ fn send(slf: &Native<'_, DatagramTransport>, data: &[u8], to: &Destination) -> P
             Destination::Address(address) => kernel.send_to(slf.fd, data, address),
             Destination::Python(_) => return None,
         };
-        core.turn.counters.bytes_out += *sent.as_ref().unwrap_or(&0) as u64;
+        core.turn
+            .counters
+            .bytes_out
+            .add(*sent.as_ref().unwrap_or(&0) as u64);
         Some(sent)
     })?;
     Ok(match (sent, to) {

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use epicycle_reactor::interest::Readiness;
 
+use super::attempts::Attempt;
 use crate::datagram::DatagramTransport;
 use crate::ffi::class::NativeRef;
 use crate::handle::{Handle, LockedHandle, TimerHandle};
@@ -36,12 +37,21 @@ pub enum Entry {
     Datagram(NativeRef<DatagramTransport>, StreamWork),
     /// A TLS session has something to do.
     Tls(NativeRef<TlsTransport>, TlsWork),
+    /// The descriptor of a call that would have blocked is ready.
+    Attempt(Py<Attempt>),
     /// A listening socket has connections waiting.
     Accept(Py<Listener>),
     /// The reading end of a pipe has something to do.
     PipeRead(NativeRef<PipeReadTransport>, PipeWork),
     /// The writing end of a pipe has something to do.
     PipeWrite(NativeRef<PipeWriteTransport>, PipeWork),
+    /// What a job in a thread has returned, for the future that waits for it.
+    Result {
+        future: Py<PyAny>,
+        result: Py<PyAny>,
+    },
+    /// Somebody outside wants to look into the loop.
+    Bell,
 }
 
 /// What a byte stream or a datagram endpoint has to do.
@@ -85,9 +95,15 @@ impl Entry {
             Self::Stream(transport, _) => visit.call(transport.as_py()),
             Self::Datagram(transport, _) => visit.call(transport.as_py()),
             Self::Tls(transport, _) => visit.call(transport.as_py()),
+            Self::Attempt(attempt) => visit.call(attempt),
             Self::Accept(listener) => visit.call(listener),
             Self::PipeRead(transport, _) => visit.call(transport.as_py()),
             Self::PipeWrite(transport, _) => visit.call(transport.as_py()),
+            Self::Result { future, result } => {
+                visit.call(future)?;
+                visit.call(result)
+            }
+            Self::Bell => Ok(()),
         }
     }
 }
@@ -96,6 +112,8 @@ impl Entry {
 pub enum Watcher {
     /// A callback of `add_reader` or `add_writer`.
     Callback(NativeRef<Handle>),
+    /// A call that would have blocked.
+    Attempt(Py<Attempt>),
     /// The reading end of a pipe.
     PipeRead(NativeRef<PipeReadTransport>),
     /// The writing end of a pipe.
@@ -107,6 +125,7 @@ impl Watcher {
     pub fn as_py(&self) -> &Py<PyAny> {
         match self {
             Self::Callback(handle) => handle.as_py(),
+            Self::Attempt(attempt) => attempt.as_any(),
             Self::PipeRead(transport) => transport.as_py(),
             Self::PipeWrite(transport) => transport.as_py(),
         }
@@ -126,6 +145,8 @@ pub enum Source {
     Datagram(NativeRef<DatagramTransport>),
     /// A listening socket.
     Listener(Py<Listener>),
+    /// The loop's own doorbell.
+    Bell,
 }
 
 impl Source {
@@ -139,6 +160,7 @@ impl Source {
             Self::Stream(transport) => visit.call(transport.as_py()),
             Self::Datagram(transport) => visit.call(transport.as_py()),
             Self::Listener(listener) => visit.call(listener),
+            Self::Bell => Ok(()),
         }
     }
 }

@@ -11,22 +11,30 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::attempts::{self, Attempt};
 use super::core::{Core, LoopKernel};
 use super::entry::Entry;
-use super::{clock, readers, run, schedule, tasks};
+use super::{clock, readers, run, schedule, tasks, watched};
 use crate::datagram;
 use crate::ffi::cell::LoopCell;
 use crate::ffi::class::Native;
-use crate::ffi::context;
-use crate::ffi::fastcall::{add_methods, method};
+use crate::ffi::context::Nesting;
+use crate::ffi::cutoff::Held;
+use crate::ffi::fastcall::{add_methods, method, method_untold};
+use crate::ffi::interpreter;
+use crate::frames::running;
 use crate::handle::Handle;
-use crate::handle::kinds::{Work, new_handle};
+use crate::handle::kinds::new_handle;
+use crate::handle::slots::Work;
 use crate::net::listener::{self, Listener};
 use crate::pipe;
 use crate::py::errors;
 use crate::py::imports::Imports;
 use crate::tls::{self, TlsOptions};
 use crate::transport::{self, Endpoint, Origin};
+use crate::watch::connections;
+use crate::watch::page::{LoopPage, monotonic};
+use crate::watch::reader::Page;
 
 const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
@@ -43,9 +51,15 @@ pub struct Loop {
     debug: AtomicBool,
     stopping: AtomicBool,
     time_replaced: AtomicBool,
+    /// Whether it may be run from within a run.
+    nests: AtomicBool,
     /// `threading.get_ident()` of the thread that runs the loop; 0 while it does not run.
     thread: AtomicU64,
     factory: LoopCell<Option<Py<PyAny>>>,
+    /// What others can see of it.
+    page: Arc<LoopPage>,
+    /// Somebody wants to know when steps begin and end.
+    timed: AtomicBool,
 }
 
 impl Loop {
@@ -62,6 +76,19 @@ impl Loop {
     #[inline(always)]
     pub(super) fn time_replaced(&self) -> bool {
         self.time_replaced.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_timed(&self) -> bool {
+        self.timed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_timed(&self, timed: bool) {
+        self.timed.store(timed, Ordering::Relaxed);
+    }
+
+    pub fn page(&self) -> Arc<LoopPage> {
+        Arc::clone(&self.page)
     }
 
     pub(super) fn task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -131,7 +158,9 @@ impl Loop {
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         Imports::get(py)?;
-        let core = Core::new().map_err(|error| errors::os_error(py, &error))?;
+        let page = LoopPage::new(interpreter::version(), running::layout(py).ok().as_ref())
+            .map_err(|error| errors::os_error(py, &error))?;
+        let core = Core::new(&page).map_err(|error| errors::os_error(py, &error))?;
         Ok(Self {
             inbox: Arc::clone(&core.turn.inbox),
             waker: core.turn.kernel.waker(),
@@ -140,25 +169,49 @@ impl Loop {
             debug: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             time_replaced: AtomicBool::new(false),
+            nests: AtomicBool::new(false),
             thread: AtomicU64::new(0),
             factory: LoopCell::new(None),
+            timed: AtomicBool::new(page.recording.load(Ordering::Relaxed) != 0),
+            page,
         })
     }
 
     /// Turns until `stop()`.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        struct Running<'a>(&'a Loop);
+        /// Puts back what was there before: nothing, or the run that this one is nested in.
+        struct Running<'a> {
+            this: &'a Loop,
+            thread: u64,
+            stopping: bool,
+        }
         impl Drop for Running<'_> {
             fn drop(&mut self) {
-                self.0.stopping.store(false, Ordering::Relaxed);
-                self.0.thread.store(0, Ordering::Release);
+                self.this.stopping.store(self.stopping, Ordering::Relaxed);
+                self.this.thread.store(self.thread, Ordering::Release);
             }
         }
         let this = slf.get();
         this.check_open()?;
-        this.thread.store(this_thread(), Ordering::Release);
-        let _running = Running(this);
+        let thread = this.thread.swap(this_thread(), Ordering::AcqRel);
+        // A `stop()` from before the outermost run is for that run; one from before an inner run is for the outer.
+        let stopping = thread != 0 && this.stopping.swap(false, Ordering::Relaxed);
+        let _running = Running {
+            this,
+            thread,
+            stopping,
+        };
+        let _nesting = this.nests.load(Ordering::Relaxed).then(Nesting::new);
+        // What a signal left behind before the run.
+        this._signals_pending(slf.py())?;
+        let _held = Held::here();
+        let _shown = watched::OnPage::new(slf.py(), this.page(), this_thread());
         run::run(slf)
+    }
+
+    /// From now on the loop may be run from within a run.
+    fn _allow_nesting(&self) {
+        self.nests.store(true, Ordering::Relaxed);
     }
 
     /// Ends `run_forever()` after the current turn.
@@ -172,7 +225,7 @@ impl Loop {
     }
 
     /// Whether the loop was closed.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.state.load(Ordering::Relaxed) != OPEN
     }
 
@@ -198,6 +251,20 @@ impl Loop {
     /// Raises `TypeError` for what cannot be a callback.
     fn _check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
         schedule::check_callback(callback, method)
+    }
+
+    /// The watched descriptor tells of news by `_signals_pending()` too: a busy loop need not ask for it in every turn.
+    fn _hush(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
+        self.cell.with(py, |core| {
+            if let Some(token) = core.turn.registry.token_of(fd) {
+                core.turn.hush(token);
+            }
+        })
+    }
+
+    /// A signal has come, and its number lies in the hushed descriptor.
+    fn _signals_pending(&self, py: Python<'_>) -> PyResult<()> {
+        self.cell.with(py, |core| core.turn.want_poll())
     }
 
     /// Says whether `loop.time` has been replaced, so that timers follow the replacement.
@@ -226,20 +293,23 @@ impl Loop {
     /// A handle that is not queued anywhere yet.
     fn _make_handle(
         slf: &Bound<'_, Self>,
-        callback: Py<PyAny>,
+        callback: &Bound<'_, PyAny>,
         args: Py<PyTuple>,
     ) -> PyResult<Py<PyAny>> {
-        let context = context::copy_current(slf.py())?;
-        Ok(new_handle(
-            slf,
-            Work {
-                callback,
-                args,
-                context,
-            },
-        )?
-        .into_any()
-        .unbind())
+        let handle = new_handle(slf, Work::of(callback, args)?)?;
+        Ok(handle.into_any().unbind())
+    }
+
+    /// Calls `function(*arguments)` whenever the descriptor is ready, until it does not raise BlockingIOError any more.
+    #[pyo3(signature = (fd, writing, function, *arguments))]
+    fn _attempt<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        writing: bool,
+        function: &Bound<'py, PyAny>,
+        arguments: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Attempt>> {
+        attempts::begin(slf, fd, writing, function, arguments)
     }
 
     /// Queues a handle, perhaps once more, from any thread.
@@ -428,7 +498,11 @@ impl Loop {
         }
         self.state.store(CLOSED, Ordering::Relaxed);
         self.forget(py)?;
-        self.cell.with(py, |core| core.turn.retire())
+        self.page.retire();
+        self.cell.with(py, |core| {
+            core.turn.retire();
+            (core.bell, core.board) = (None, None);
+        })
     }
 
     /// In a child made by fork(): the kernel's objects are shared with the parent and must not be touched.
@@ -438,36 +512,105 @@ impl Loop {
         }
         self.state.store(FORKED, Ordering::Relaxed);
         self.thread.store(0, Ordering::Relaxed);
-        self.cell.with(py, |core| core.turn.retire())
+        self.page.part();
+        self.cell.with(py, |core| {
+            core.turn.retire();
+            (core.bell, core.board) = (None, None);
+        })
     }
 
     /// Numbers for tests and tools: what the loop holds now, and what it has done.
     fn _counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = self.cell.with(py, |core| {
             let turn = &core.turn;
-            let done = &turn.counters;
             [
                 ("ready", turn.ready.len() as u64),
                 ("timers", turn.timers.len() as u64),
-                ("sources", turn.registry.len() as u64),
-                ("turns", done.turns),
-                ("callbacks", done.callbacks),
-                ("events", done.events),
-                ("stale_events", done.stale_events),
-                ("timers_fired", done.timers_fired),
-                ("timers_cancelled", done.timers_cancelled),
-                ("parks", done.parks),
-                ("wakes", done.wakes),
-                ("accepts", done.accepts),
-                ("bytes_in", done.bytes_in),
-                ("bytes_out", done.bytes_out),
+                ("sources", core.sources() as u64),
             ]
         })?;
         let dict = PyDict::new(py);
-        for (name, number) in numbers {
+        for (name, number) in numbers.into_iter().chain(self.page.counters.iter()) {
             dict.set_item(name, number)?;
         }
         Ok(dict)
+    }
+
+    /// A portion of what the loop watches, for whoever looks into it, and whether there is more.
+    fn _connections<'py>(
+        slf: &Bound<'py, Self>,
+        first: usize,
+        most: usize,
+    ) -> PyResult<(Vec<Bound<'py, PyDict>>, bool)> {
+        connections::portion(slf, first, most)
+    }
+
+    /// The page, as others see it.
+    #[pyo3(name = "_page")]
+    fn page_to_read(&self) -> Page {
+        Page::here(&self.page)
+    }
+
+    /// What runs now, asked from any thread: its kind as in `Page.facts()`, and the task, callback or transport.
+    fn _what_runs<'py>(slf: &Bound<'py, Self>) -> (&'static str, Option<Bound<'py, PyAny>>) {
+        watched::runs(slf)
+    }
+
+    /// What runs now, as a number that is another one for something else; 0 for nothing.
+    fn _running(&self) -> u64 {
+        self.page.now.running.get()
+    }
+
+    /// The number that the loop has in this process.
+    fn _serial(&self) -> u64 {
+        self.page.serial.load(Ordering::Relaxed)
+    }
+
+    /// Waits without the interpreter until somebody rings: whether somebody did within `seconds`.
+    fn _await_bell(slf: &Bound<'_, Self>, seconds: f64) -> PyResult<bool> {
+        watched::await_bell(slf, seconds)
+    }
+
+    /// Puts a snapshot where those who look find it.
+    fn _publish_snapshot(slf: &Bound<'_, Self>, data: &[u8]) -> PyResult<()> {
+        watched::publish(slf, data)
+    }
+
+    /// From now on an agent answers the bell.
+    fn _agent_begins(slf: &Bound<'_, Self>) -> PyResult<()> {
+        watched::agent(slf, true)
+    }
+
+    /// From now on the loop itself listens to the bell again.
+    fn _agent_ends(slf: &Bound<'_, Self>) -> PyResult<()> {
+        watched::agent(slf, false)
+    }
+
+    /// Sums up what each task does from now on, or no more.
+    fn _time_steps(slf: &Bound<'_, Self>, on: bool) -> PyResult<()> {
+        watched::time_steps(slf, on)
+    }
+
+    /// What each task has done since the last call: by its id, steps, nanoseconds busy, nanoseconds scheduled without
+    /// running, and when its last step began.
+    fn _step_times<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        watched::step_times(slf)
+    }
+
+    /// The collector of garbage begins or ends on the loop's thread.
+    fn _collects(&self, begins: bool) {
+        let now = if begins { monotonic() } else { 0 };
+        self.page.collecting.store(now, Ordering::Relaxed);
+    }
+
+    /// An executor was given a job.
+    fn _count_job(&self) {
+        self.page.counters.executor_jobs.add(1);
+    }
+
+    /// A name is looked up.
+    fn _count_lookup(&self) {
+        self.page.counters.dns_lookups.add(1);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -478,6 +621,7 @@ impl Loop {
             factory?;
         }
         let shown = self.cell.peek(|core| {
+            visit.call(&core.snapshot)?;
             for entry in core.turn.ready.iter().chain(core.turn.timers.iter()) {
                 entry.traverse(&visit)?;
             }
@@ -518,13 +662,19 @@ impl Loop {
                 .into_iter()
                 .map(|token| turn.unwatch(token))
                 .collect();
-            (turn.ready.drain_all(), turn.timers.drain_all(), sources)
+            let snapshot = core.snapshot.take();
+            let turn = &mut core.turn;
+            (
+                turn.ready.drain_all(),
+                turn.timers.drain_all(),
+                (sources, snapshot),
+            )
         })?;
-        let (ready, timers, sources) = taken;
+        let (ready, timers, others) = taken;
         for entry in arrivals.into_iter().chain(ready).chain(timers) {
             entry.discard(py);
         }
-        drop(sources);
+        drop(others);
         Ok(())
     }
 
@@ -538,7 +688,7 @@ impl Loop {
             module.py(),
             vec![
                 method(c"call_soon", schedule::call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nCalls back in the next turn, in the order of the calls. Returns an asyncio.Handle."),
-                method(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon(), from any thread."),
+                method_untold(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon(), from any thread."),
                 method(c"call_later", schedule::call_later, c"call_later($self, delay, callback, *args, context=None)\n--\n\nCalls back after delay seconds, never earlier. Returns an asyncio.TimerHandle."),
                 method(c"call_at", schedule::call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nCalls back when loop.time() has reached when, never earlier. Returns an asyncio.TimerHandle."),
                 method(c"time", clock::time, c"time($self)\n--\n\nThe loop's clock in seconds: monotonic, the same as time.monotonic()."),

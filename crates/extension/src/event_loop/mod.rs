@@ -8,22 +8,30 @@
 //!
 //! - `methods.rs`  every method that Python sees
 //! - `core.rs`     the state behind the cell: the turn and its buffers
+//! - `room.rs`     memory that the kernel copies into
 //! - `entry.rs`    what waits in the queues, what a descriptor belongs to
 //! - `schedule.rs` call_soon, call_later, call_at, call_soon_threadsafe
 //! - `clock.rs`    the time, also where a test replaced it
 //! - `run.rs`      the turn: park, collect, expire, run the batch
 //! - `readers.rs`  add_reader, add_writer and their removal
+//! - `attempts.rs` calls that are tried again when their descriptor is ready
 //! - `tasks.rs`    create_task and create_future
 //! - `report.rs`   what went wrong in a callback
+//! - `subjects.rs` what an entry is, for those who watch
+//! - `watched.rs`  what the loop does for those who watch
 
+pub mod attempts;
 pub mod clock;
 pub mod core;
 pub mod entry;
 pub mod methods;
 pub mod readers;
 pub mod report;
+pub mod room;
 pub mod run;
 pub mod schedule;
+pub mod subjects;
 pub mod tasks;
+pub mod watched;
 
 pub use methods::Loop;

@@ -2,16 +2,16 @@
 
 use epicycle_reactor::interest::Interest;
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use super::Loop;
 use super::core::Core;
 use super::entry::{Source, Watcher};
-use crate::ffi::context;
 use crate::ffi::fastcall::Args;
-use crate::handle::kinds::{Work, new_handle};
+use crate::handle::kinds::new_handle;
+use crate::handle::slots::Work;
 use crate::py::{errors, names};
 
 /// One of the two directions of a descriptor.
@@ -147,29 +147,43 @@ fn add(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyRe
     }
     let fd = descriptor_for_callbacks(slf, file)?;
     this.check_open()?;
-    let work = Work {
-        callback: callback.clone().unbind(),
-        args: args.rest(2),
-        context: context::copy_current(py)?,
-    };
+    let work = Work::of(callback, args.rest(2))?;
     let handle = new_handle(slf, work)?.unbind();
-    let kept = handle.clone_ref(py);
-    let outcome = this.cell.with(py, |core| {
-        watch(core, fd, direction, Watcher::Callback(kept))
-    })?;
-    match outcome {
-        Ok(replaced) => cancel(py, replaced)?,
-        Err((error, _source)) => return Err(errors::os_error(py, &error)),
-    }
+    replace(slf, fd, direction, Watcher::Callback(handle.clone_ref(py)))?;
     Ok(handle.as_py().clone_ref(py))
+}
+
+/// Puts a watcher in its direction's place; who was there is called off.
+///
+/// # Errors
+/// `OSError` when the kernel refuses the descriptor.
+pub fn replace(
+    slf: &Bound<'_, Loop>,
+    fd: i32,
+    direction: Direction,
+    watcher: Watcher,
+) -> PyResult<()> {
+    let py = slf.py();
+    let outcome = slf
+        .get()
+        .cell
+        .with(py, |core| watch(core, fd, direction, watcher))?;
+    match outcome {
+        Ok(replaced) => cancel(py, replaced),
+        Err((error, _source)) => Err(errors::os_error(py, &error)),
+    }
 }
 
 fn remove(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> PyResult<Py<PyAny>> {
     let py = args.py();
     let [file] = args.bind(&["fd"], 1)?;
     let file = file.ok_or_else(|| args.missing("fd"))?;
-    let fd = descriptor_for_callbacks(slf, file)?;
-    let removed = slf.get().forget_callback(py, fd, direction)?;
+    let removed = match descriptor_for_callbacks(slf, file) {
+        Ok(fd) => slf.get().forget_callback(py, fd, direction)?,
+        // No descriptor has such a number.
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => false,
+        Err(error) => return Err(error),
+    };
     Ok(pyo3::types::PyBool::new(py, removed)
         .to_owned()
         .into_any()
@@ -183,7 +197,7 @@ fn remove(slf: &Bound<'_, Loop>, args: &Args<'_, '_>, direction: Direction) -> P
 pub fn cancel(py: Python<'_>, watcher: Option<Watcher>) -> PyResult<()> {
     match watcher {
         Some(Watcher::Callback(handle)) => handle.as_py().bind(py).call_method0("cancel").map(drop),
-        Some(Watcher::PipeRead(_) | Watcher::PipeWrite(_)) | None => Ok(()),
+        Some(Watcher::Attempt(_) | Watcher::PipeRead(_) | Watcher::PipeWrite(_)) | None => Ok(()),
     }
 }
 
@@ -204,10 +218,15 @@ impl Loop {
 /// The descriptor behind `file`: an `int`, or an object with `fileno()`.
 ///
 /// # Errors
-/// `ValueError`, worded as `selectors` words it.
+/// `ValueError`, worded as `selectors` words it; `OverflowError` for a number that is too large for a descriptor.
 pub fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<i32> {
     let number: Option<i64> = match file.cast::<PyInt>() {
-        Ok(number) => Some(number.extract().unwrap_or(-1)),
+        Ok(number) => match number.extract::<i32>() {
+            Ok(number) => Some(i64::from(number)),
+            // Larger than any descriptor: an OverflowError; lower, the error below.
+            Err(error) if number.gt(0)? => return Err(error),
+            Err(_) => Some(-1),
+        },
         Err(_) => file
             .call_method0(names::fileno(file.py()))
             .and_then(|number| number.extract())
@@ -226,7 +245,7 @@ pub fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<i32> {
 }
 
 /// The same, refused when a transport owns it.
-fn descriptor_for_callbacks(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>) -> PyResult<i32> {
+pub fn descriptor_for_callbacks(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>) -> PyResult<i32> {
     let fd = descriptor(file)?;
     ensure_not_used(slf, fd, file)?;
     Ok(fd)
@@ -246,7 +265,7 @@ pub fn ensure_not_used(slf: &Bound<'_, Loop>, fd: i32, file: &Bound<'_, PyAny>) 
             Source::Listener(listener) => {
                 Some(("server socket", listener.clone_ref(py).into_any()))
             }
-            Source::Shared { .. } => None,
+            Source::Shared { .. } | Source::Bell => None,
         }
     })?;
     match owner {

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::Loop;
-use crate::ffi::context;
-use crate::handle::kinds::{Work, new_handle};
+use crate::handle::kinds::new_handle;
+use crate::handle::slots::Work;
 use crate::net::Listener;
 use crate::py::errors;
 use crate::py::imports::Imports;
@@ -77,11 +77,7 @@ pub fn protocol_callback_failed(
 ) -> PyResult<()> {
     let py = owner.py();
     let callback = protocol.getattr(name).unwrap_or_else(|_| protocol.clone());
-    let work = Work {
-        callback: callback.clone().unbind(),
-        args: PyTuple::empty(py).unbind(),
-        context: context::copy_current(py)?,
-    };
+    let work = Work::of(&callback, PyTuple::empty(py).unbind())?;
     let handle = new_handle(owner, work)?;
     callback_failed(owner, error, &callback, None, handle.as_any(), None)
 }
@@ -109,6 +105,27 @@ pub fn work_failed(
     if !subject.is_instance_of::<Listener>() {
         context.set_item(names::transport(py), subject)?;
     }
+    to_handler(owner, &context)
+}
+
+/// Reports that a future did not take the result of its job.
+///
+/// # Errors
+/// What the handler lets through.
+#[cold]
+pub fn result_refused(
+    owner: &Bound<'_, Loop>,
+    error: PyErr,
+    future: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = owner.py();
+    let context = PyDict::new(py);
+    context.set_item(
+        names::message(py),
+        "A future did not take the result of its job",
+    )?;
+    context.set_item(names::exception(py), errors::into_value(py, error))?;
+    context.set_item(names::future(py), future)?;
     to_handler(owner, &context)
 }
 

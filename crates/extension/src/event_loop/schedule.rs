@@ -9,8 +9,9 @@ use super::entry::Entry;
 use super::{Loop, clock};
 use crate::ffi::context;
 use crate::ffi::fastcall::Args;
-use crate::handle::kinds::{Work, new_queued_handle, new_timer_handle};
+use crate::handle::kinds::{new_queued_handle, new_timer_handle};
 use crate::handle::locked::{IN_USE, new_locked_handle};
+use crate::handle::slots::{Arguments, Context, Work};
 use crate::py::imports::{Imports, TASK_CALLBACKS};
 use crate::py::names;
 
@@ -18,9 +19,9 @@ const CALLBACK: [&str; 1] = ["callback"];
 const DELAY: [&str; 2] = ["delay", "callback"];
 const WHEN: [&str; 2] = ["when", "callback"];
 
-/// The `context` keyword: the context given, or a copy of the current one.  `parameters` are the method's others.
+/// The `context` keyword.  `parameters` are the method's others.
 #[inline(always)]
-fn context_of(args: &Args<'_, '_>, parameters: &[&str]) -> PyResult<Py<PyAny>> {
+fn given_context(args: &Args<'_, '_>, parameters: &[&str]) -> PyResult<Option<Py<PyAny>>> {
     let py = args.py();
     let mut given = None;
     if args.has_keywords() {
@@ -32,19 +33,31 @@ fn context_of(args: &Args<'_, '_>, parameters: &[&str]) -> PyResult<Py<PyAny>> {
             }
         }
     }
-    match given {
-        Some(context) if !context.is_none() => Ok(context.clone().unbind()),
-        _ => context::copy_current(py),
-    }
+    Ok(given
+        .filter(|context| !context.is_none())
+        .map(|context| context.clone().unbind()))
 }
 
 /// What a handle is made of; the arguments are those behind `parameters`.
 #[inline(always)]
-fn work(args: &Args<'_, '_>, callback: &Bound<'_, PyAny>, parameters: &[&str]) -> PyResult<Work> {
+fn work(
+    slf: &Bound<'_, Loop>,
+    args: &Args<'_, '_>,
+    callback: &Bound<'_, PyAny>,
+    parameters: &[&str],
+) -> PyResult<Work> {
+    let first = parameters.len();
+    let arguments = match args.get(first) {
+        Some(argument) if args.len() == first + 1 => Arguments::One(argument.clone().unbind()),
+        _ => Arguments::All(args.rest(first)),
+    };
     Ok(Work {
-        context: context_of(args, parameters)?,
+        context: match given_context(args, parameters)? {
+            Some(context) => Context::Own(context),
+            None => slf.get().current_context(args.py())?,
+        },
         callback: callback.clone().unbind(),
-        args: args.rest(parameters.len()),
+        arguments,
     })
 }
 
@@ -62,12 +75,15 @@ pub fn call_soon(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAn
         let entry = Entry::Step {
             callable: callback.clone().unbind(),
             argument: args.get(1).map(|argument| argument.clone().unbind()),
-            context: context_of(args, &CALLBACK)?,
+            context: match given_context(args, &CALLBACK)? {
+                Some(context) => context,
+                None => context::copy_current(py)?,
+            },
         };
         this.cell.with(py, |core| core.push(entry))?;
         return Ok(py.None());
     }
-    let handle = new_queued_handle(slf, work(args, callback, &CALLBACK)?)?;
+    let handle = new_queued_handle(slf, work(slf, args, callback, &CALLBACK)?)?;
     let entry = Entry::Handle(handle.clone().unbind());
     this.cell.with(py, |core| core.push(entry))?;
     Ok(handle.into_any().unbind())
@@ -83,11 +99,11 @@ pub fn call_soon_threadsafe(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
         check_callback(callback, "call_soon_threadsafe")?;
     }
     if IN_USE {
-        let handle = new_locked_handle(slf, work(args, callback, &CALLBACK)?)?;
+        let handle = new_locked_handle(slf, work(slf, args, callback, &CALLBACK)?)?;
         this.deliver(py, Entry::Locked(handle.clone().unbind()))?;
         return Ok(handle.into_any().unbind());
     }
-    let handle = new_queued_handle(slf, work(args, callback, &CALLBACK)?)?;
+    let handle = new_queued_handle(slf, work(slf, args, callback, &CALLBACK)?)?;
     this.deliver(py, Entry::Handle(handle.clone().unbind()))?;
     Ok(handle.into_any().unbind())
 }
@@ -135,7 +151,7 @@ fn at(
     let deadline = clock::on_time_line(when.extract()?);
     let handle = new_timer_handle(
         slf,
-        work(args, callback, parameters)?,
+        work(slf, args, callback, parameters)?,
         when.clone().unbind(),
     )?;
     let entry = Entry::Timer(handle.clone().unbind());
@@ -176,6 +192,28 @@ pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()>
 }
 
 impl Loop {
+    /// What a callback is to run in that is scheduled now, without a context given: a copy of the current one, or what the
+    /// last callback was given if nothing has changed since.
+    #[inline(always)]
+    fn current_context(&self, py: Python<'_>) -> PyResult<Context> {
+        let current = context::copy_current(py)?;
+        if !context::comparable() {
+            return Ok(Context::Own(current));
+        }
+        let (snapshot, unused) = self.cell.with(py, |core| match &core.snapshot {
+            Some(snapshot) if context::same_variables(snapshot, &current) => {
+                (snapshot.clone_ref(py), Some(current))
+            }
+            _ => {
+                let kept = current.clone_ref(py);
+                (current, core.snapshot.replace(kept))
+            }
+        })?;
+        // Bound, for a thread that PyO3 knows nothing of may be here.
+        drop(unused.map(|unused| unused.into_bound(py)));
+        Ok(Context::Snapshot(snapshot))
+    }
+
     /// Queues an entry from whatever thread, and wakes the loop if it is parked.
     ///
     /// # Errors
@@ -190,6 +228,19 @@ impl Loop {
             Err(_refused) => return Err(PyRuntimeError::new_err("Event loop is closed")),
         }
         Ok(())
+    }
+
+    /// Leaves an entry for the loop, from a thread that does not run it.  True: the loop has to be woken.
+    ///
+    /// # Errors
+    /// A closed loop hands the entry back.
+    pub fn leave(&self, entry: Entry) -> Result<bool, Entry> {
+        self.inbox.push(entry)
+    }
+
+    /// Wakes the loop, as `leave` asked for.  Needs no interpreter.
+    pub fn wake_up(&self) {
+        self.waker.wake();
     }
 
     /// A timer was cancelled while it waited.  When most of those that wait are cancelled, they are thrown out.

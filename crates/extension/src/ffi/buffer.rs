@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyByteArray, PyBytes};
 
 /// A contiguous view of a bytes-like object, held open.
 pub struct View {
@@ -73,6 +73,20 @@ impl Drop for View {
         // SAFETY: opened once, released once, attached.
         super::fastcall::attached(|_| unsafe { ffi::PyBuffer_Release(&raw mut *self.buffer) });
     }
+}
+
+/// Appends to a `bytearray`.  Runs no Python code.
+///
+/// # Errors
+/// `BufferError` while somebody looks into it, `MemoryError`; it is as it was then.
+#[inline]
+pub fn extend(array: &Bound<'_, PyByteArray>, data: &[u8]) -> PyResult<()> {
+    let before = array.len();
+    array.resize(before + data.len())?;
+    // SAFETY: nothing else runs meanwhile: the interpreter is held, and nothing here runs Python code.
+    let bytes = unsafe { array.as_bytes_mut() };
+    bytes[before..].copy_from_slice(data);
+    Ok(())
 }
 
 /// A chunk of a write queue: a `bytes` object kept alive, or a copy of something mutable.

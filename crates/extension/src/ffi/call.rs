@@ -179,6 +179,22 @@ pub fn is_builtin_of(object: &Bound<'_, PyAny>, definition: *mut ffi::PyMethodDe
     }
 }
 
+// In CPython's interface ("Instance Method Objects"), but not among what pyo3-ffi declares.
+unsafe extern "C" {
+    static mut PyMethod_Type: ffi::PyTypeObject;
+    fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+}
+
+/// Whether the object is the method that `function` makes when it is looked up on an instance.
+#[inline(always)]
+pub fn is_method_of(object: &Bound<'_, PyAny>, function: &Py<PyAny>) -> bool {
+    // SAFETY: the type is compared exactly before its function is asked for.
+    unsafe {
+        object.get_type_ptr() == &raw mut PyMethod_Type
+            && PyMethod_Function(object.as_ptr()) == function.as_ptr()
+    }
+}
+
 /// `threading.get_ident()`
 #[inline(always)]
 pub fn thread_ident() -> u64 {

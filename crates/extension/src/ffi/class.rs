@@ -22,6 +22,8 @@ use pyo3::types::{PyTuple, PyType};
 
 use super::fastcall::{Definition, attached, guard};
 use super::members::all_slots;
+use super::nesting;
+use super::place::Place;
 
 /// How an instance describes itself.
 pub type Repr<P> = fn(&Native<'_, P>) -> PyResult<Py<PyAny>>;
@@ -40,8 +42,16 @@ pub trait Payload: Sized + Send + Sync + 'static {
     /// Gives up every Python object that could take part in a cycle.
     fn clear(&self, py: Python<'_>);
 
+    /// The places of the payload, for an instance that is hidden from the garbage collector: all that it owns.
+    fn places(&self) -> &[Place] {
+        &[]
+    }
+
     /// Called once before the instance goes away (`__del__`).
     const FINALIZE: Option<fn(&Native<'_, Self>)> = None;
+
+    /// How many freed instances are kept for the next ones.
+    const SPARE: usize = 0;
 
     /// `repr()`; `None` leaves it to the base class.
     const REPR: Option<Repr<Self>> = None;
@@ -62,6 +72,9 @@ pub struct Class<P> {
     /// Offsets of the base's slots, `length` of them; never freed.
     slots: AtomicPtr<isize>,
     length: AtomicUsize,
+    /// The freed instances that are kept: each holds the next one in its first word behind the head.
+    spare: AtomicPtr<ffi::PyObject>,
+    spares: AtomicUsize,
     of: PhantomData<fn() -> P>,
 }
 
@@ -72,6 +85,8 @@ impl<P: Payload> Class<P> {
             offset: AtomicUsize::new(0),
             slots: AtomicPtr::new(ptr::null_mut()),
             length: AtomicUsize::new(0),
+            spare: AtomicPtr::new(ptr::null_mut()),
+            spares: AtomicUsize::new(0),
             of: PhantomData,
         }
     }
@@ -87,6 +102,21 @@ impl<P: Payload> Class<P> {
         base: &Bound<'py, PyType>,
         methods: Vec<Definition>,
     ) -> PyResult<Bound<'py, PyType>> {
+        self.make_with(name, doc, base, methods, Vec::new())
+    }
+
+    /// The same, with attributes that are computed.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub fn make_with<'py>(
+        &self,
+        name: &'static CStr,
+        doc: &'static CStr,
+        base: &Bound<'py, PyType>,
+        methods: Vec<Definition>,
+        mut attributes: Vec<ffi::PyGetSetDef>,
+    ) -> PyResult<Bound<'py, PyType>> {
         let py = base.py();
         // SAFETY: reads a field of a live type object.
         let base_size = unsafe { (*base.as_type_ptr()).tp_basicsize } as usize;
@@ -101,6 +131,8 @@ impl<P: Payload> Class<P> {
             methods.into_iter().map(Definition::into_raw).collect();
         table.push(ffi::PyMethodDef::zeroed());
         let table = Box::leak(table.into_boxed_slice());
+        attributes.push(ffi::PyGetSetDef::default());
+        let attributes = Box::leak(attributes.into_boxed_slice());
 
         let member = |name: &'static CStr, inside: usize| ffi::PyMemberDef {
             name: name.as_ptr(),
@@ -131,6 +163,7 @@ impl<P: Payload> Class<P> {
             slot(ffi::Py_tp_clear, clear::<P> as *mut c_void),
             slot(ffi::Py_tp_methods, table.as_mut_ptr().cast()),
             slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
+            slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),
             slot(ffi::Py_tp_doc, doc.as_ptr() as *mut c_void),
         ];
         if P::FINALIZE.is_some() {
@@ -225,15 +258,22 @@ impl<P: Payload> Class<P> {
             ));
         }
         // SAFETY: the allocator gives `tp_basicsize` bytes behind which nothing of ours lies, with the object's head
-        // written; the rest is zeroed (empty slots, no dict, no weak references), then the payload is written.
+        // written; the rest is zeroed (empty slots, no dict, no weak references), as it is in a spare instance; then the
+        // payload is written.
         unsafe {
-            let object = ffi::PyObject_GC_New::<ffi::PyObject>(class);
-            if object.is_null() {
-                return Err(PyErr::fetch(py));
-            }
-            let head = size_of::<ffi::PyObject>();
-            let size = (*class).tp_basicsize as usize;
-            ptr::write_bytes(object.cast::<u8>().add(head), 0, size - head);
+            let object = match self.reuse(class) {
+                Some(object) => object,
+                None => {
+                    let object = ffi::PyObject_GC_New::<ffi::PyObject>(class);
+                    if object.is_null() {
+                        return Err(PyErr::fetch(py));
+                    }
+                    let head = size_of::<ffi::PyObject>();
+                    let size = (*class).tp_basicsize as usize;
+                    ptr::write_bytes(object.cast::<u8>().add(head), 0, size - head);
+                    object
+                }
+            };
             if size_of::<P>() != 0 {
                 ptr::write(&raw mut (*self.body(object)).payload, payload);
             }
@@ -242,6 +282,61 @@ impl<P: Payload> Class<P> {
                 of: PhantomData,
             })
         }
+    }
+}
+
+impl<P: Payload> Class<P> {
+    /// Where a spare instance holds the next one.
+    ///
+    /// # Safety
+    /// An instance of this class that nobody refers to.
+    #[inline(always)]
+    unsafe fn next_spare(object: *mut ffi::PyObject) -> *mut *mut ffi::PyObject {
+        // SAFETY: every class with spares has slots, so a word behind the head is inside.
+        unsafe { object.cast::<u8>().add(size_of::<ffi::PyObject>()).cast() }
+    }
+
+    /// A spare instance, if there is one: with a head as of a new object, zeroed up to its payload.
+    ///
+    /// # Safety
+    /// `class` is this class's type.
+    #[inline(always)]
+    unsafe fn reuse(&self, class: *mut ffi::PyTypeObject) -> Option<*mut ffi::PyObject> {
+        // Without a GIL two threads could take the same one.
+        if P::SPARE == 0 || cfg!(Py_GIL_DISABLED) {
+            return None;
+        }
+        let object = self.spare.load(Ordering::Relaxed);
+        if object.is_null() {
+            return None;
+        }
+        // SAFETY: put there by `keep`, and taken out once, for the GIL is held; initialising it takes a reference to the
+        // type, like making it did.
+        unsafe {
+            let next = ptr::replace(Self::next_spare(object), ptr::null_mut());
+            self.spare.store(next, Ordering::Relaxed);
+            self.spares
+                .store(self.spares.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+            Some(ffi::PyObject_Init(object, class))
+        }
+    }
+
+    /// Keeps a freed instance for `reuse`, if there is room.
+    ///
+    /// # Safety
+    /// Its reference count is zero, the collector does not know it, its slots and its dictionary are empty, its payload is
+    /// dropped.
+    #[inline(always)]
+    unsafe fn keep(&self, object: *mut ffi::PyObject) -> bool {
+        let spares = self.spares.load(Ordering::Relaxed);
+        if cfg!(Py_GIL_DISABLED) || spares >= P::SPARE {
+            return false;
+        }
+        // SAFETY: nobody else has the object any more.
+        unsafe { *Self::next_spare(object) = self.spare.load(Ordering::Relaxed) };
+        self.spare.store(object, Ordering::Relaxed);
+        self.spares.store(spares + 1, Ordering::Relaxed);
+        true
     }
 }
 
@@ -379,12 +474,21 @@ impl<P: Payload> NativeRef<P> {
                 return visit.call(&self.object);
             }
             if ffi::Py_REFCNT(object) == 1 {
+                let mut outcome = Ok(());
+                let mut show = |pointer: *mut ffi::PyObject| {
+                    if outcome.is_ok() && !pointer.is_null() {
+                        outcome = visit.call(&*(&raw const pointer).cast::<Py<PyAny>>());
+                    }
+                };
                 for offset in P::class().slots() {
-                    let slot = object.cast::<u8>().offset(*offset);
-                    if !(*slot.cast::<*mut ffi::PyObject>()).is_null() {
-                        visit.call(&*slot.cast::<Py<PyAny>>())?;
+                    show(*object.cast::<u8>().offset(*offset).cast());
+                }
+                if size_of::<P>() != 0 {
+                    for place in (*P::class().body(object)).payload.places() {
+                        show(place.pointer());
                     }
                 }
+                return outcome;
             }
         }
         Ok(())
@@ -403,6 +507,14 @@ impl Visitor {
         if self.outcome == 0 {
             // SAFETY: the collector's own function and argument; the object is alive, its owner shows it.
             self.outcome = unsafe { (self.visit)(object.as_ptr(), self.argument) };
+        }
+    }
+
+    /// An object, or NULL.
+    pub(super) fn pointer(&mut self, object: *mut ffi::PyObject) {
+        if self.outcome == 0 && !object.is_null() {
+            // SAFETY: as above.
+            self.outcome = unsafe { (self.visit)(object, self.argument) };
         }
     }
 
@@ -497,26 +609,40 @@ unsafe extern "C" fn finalize<P: Payload>(object: *mut ffi::PyObject) {
 }
 
 unsafe extern "C" fn dealloc<P: Payload>(object: *mut ffi::PyObject) {
-    // SAFETY: the object's last reference is gone: it is finalised (which may revive it), taken from the collector,
-    // emptied, freed by its type's own function, and gives back its reference to the type.
+    // SAFETY: the object's last reference is gone: it is finalised (which may revive it), taken from the collector, and
+    // loses its weak references.  Then nothing leads to it any more.
     attached(|_| unsafe {
         if P::FINALIZE.is_some() && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return;
         }
-        let class = ffi::Py_TYPE(object);
         ffi::PyObject_GC_UnTrack(object.cast());
-        if (*class).tp_weaklistoffset != 0 {
+        if (*ffi::Py_TYPE(object)).tp_weaklistoffset != 0 {
             ffi::PyObject_ClearWeakRefs(object);
         }
+        nesting::bounded(object, dismantle::<P>);
+    });
+}
+
+/// The end of `dealloc`: empties the instance and frees it.
+///
+/// # Safety
+/// Attached; an instance of P's class that nothing leads to any more.
+unsafe fn dismantle<P: Payload>(object: *mut ffi::PyObject) {
+    // SAFETY: the object is ours alone: it is emptied, freed by its type's own function, and gives back its reference to
+    // the type.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
         if size_of::<P>() != 0 {
             ptr::drop_in_place(&raw mut (*P::class().body(object)).payload);
         }
         clear_slots::<P>(object);
-        if let Some(free) = (*class).tp_free {
+        if !P::class().keep(object)
+            && let Some(free) = (*class).tp_free
+        {
             free(object.cast());
         }
         ffi::Py_DECREF(class.cast());
-    });
+    }
 }
 
 unsafe extern "C" fn repr<P: Payload>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {

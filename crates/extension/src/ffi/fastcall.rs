@@ -274,6 +274,22 @@ pub fn method<S, F: Method<S>>(name: &'static CStr, function: F, doc: &'static C
     })
 }
 
+/// As `method`, for what threads call that have nothing else to do with PyO3.
+///
+/// Telling PyO3 that such a thread is attached takes as long as such a call.  A `Py` that is dropped meanwhile waits for
+/// the next thread that PyO3 knows of, so the function drops none on its usual way.
+pub fn method_untold<S, F: Method<S>>(
+    name: &'static CStr,
+    function: F,
+    doc: &'static CStr,
+) -> Definition {
+    let mut definition = method(name, function, doc);
+    definition.0.ml_meth = ffi::PyMethodDefPointer {
+        PyCFunctionFastWithKeywords: trampoline_untold::<S, F>,
+    };
+    definition
+}
+
 /// Puts native methods on a class made by PyO3.
 pub fn add_methods<C: pyo3::PyClass>(py: Python<'_>, methods: Vec<Definition>) -> PyResult<()> {
     let class: Bound<'_, PyType> = py.get_type::<C>();
@@ -299,34 +315,64 @@ unsafe extern "C" fn trampoline<S, F: Method<S>>(
     positional: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    guard(|py| {
-        // SAFETY: F has no data (checked in `method`) and was there once, so any dangling place holds one.
-        let function = unsafe { std::ptr::NonNull::<F>::dangling().read() };
-        let positional = positional as usize;
-        // SAFETY: the calling convention: `positional` values, then one for each item of `names` if that is not NULL.
-        let (given, named) = unsafe {
-            let extra = if names.is_null() {
-                0
-            } else {
-                ffi::PyTuple_GET_SIZE(names) as usize
-            };
-            if values.is_null() {
-                (&[][..], &[][..])
-            } else {
-                std::slice::from_raw_parts(values, positional + extra).split_at(positional)
-            }
-        };
-        let args = Args {
-            py,
-            path: std::any::type_name::<F>(),
-            positional: given,
-            named,
-            names,
-            values: PhantomData,
-        };
-        // SAFETY: `slf` passed the descriptor's check.
-        unsafe { function.invoke(py, slf, &args) }.map(Py::into_ptr)
+    // SAFETY: CPython's calling convention.
+    guard(|py| unsafe { invoke::<S, F>(py, slf, values, positional, names) })
+}
+
+/// The C function behind a method of `method_untold`.
+unsafe extern "C" fn trampoline_untold<S, F: Method<S>>(
+    slf: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    positional: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls, so the thread is attached.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: CPython's calling convention.
+    returned(py, || unsafe {
+        invoke::<S, F>(py, slf, values, positional, names)
     })
+}
+
+/// Calls the function behind a method.
+///
+/// # Safety
+/// The arguments are those of CPython's calling convention: `positional` values, then one for each item of `names` if
+/// that is not NULL; `slf` passed the descriptor's check.
+#[inline(always)]
+unsafe fn invoke<S, F: Method<S>>(
+    py: Python<'_>,
+    slf: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    positional: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: F has no data (checked in `method`) and was there once, so any dangling place holds one.
+    let function = unsafe { std::ptr::NonNull::<F>::dangling().read() };
+    let positional = positional as usize;
+    // SAFETY: as above.
+    let (given, named) = unsafe {
+        let extra = if names.is_null() {
+            0
+        } else {
+            ffi::PyTuple_GET_SIZE(names) as usize
+        };
+        if values.is_null() {
+            (&[][..], &[][..])
+        } else {
+            std::slice::from_raw_parts(values, positional + extra).split_at(positional)
+        }
+    };
+    let args = Args {
+        py,
+        path: std::any::type_name::<F>(),
+        positional: given,
+        named,
+        names,
+        values: PhantomData,
+    };
+    // SAFETY: `slf` passed the descriptor's check.
+    unsafe { function.invoke(py, slf, &args) }.map(Py::into_ptr)
 }
 
 /// Runs `body` attached; an error or a panic becomes the Python exception, and NULL is returned.
@@ -334,20 +380,26 @@ unsafe extern "C" fn trampoline<S, F: Method<S>>(
 pub(super) fn guard(
     body: impl for<'py> FnOnce(Python<'py>) -> PyResult<*mut ffi::PyObject>,
 ) -> *mut ffi::PyObject {
-    attached(|py| {
-        let outcome = catch_unwind(AssertUnwindSafe(|| body(py)));
-        match outcome {
-            Ok(Ok(pointer)) => pointer,
-            Ok(Err(error)) => {
-                error.restore(py);
-                std::ptr::null_mut()
-            }
-            Err(payload) => {
-                panicked(payload).restore(py);
-                std::ptr::null_mut()
-            }
+    attached(|py| returned(py, || body(py)))
+}
+
+/// What a C function returns for the outcome of `body`.
+#[inline(always)]
+fn returned(
+    py: Python<'_>,
+    body: impl FnOnce() -> PyResult<*mut ffi::PyObject>,
+) -> *mut ffi::PyObject {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(pointer)) => pointer,
+        Ok(Err(error)) => {
+            error.restore(py);
+            std::ptr::null_mut()
         }
-    })
+        Err(payload) => {
+            panicked(payload).restore(py);
+            std::ptr::null_mut()
+        }
+    }
 }
 
 /// Runs `body` in a function that CPython called, so on a thread that is attached already.

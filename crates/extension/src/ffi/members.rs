@@ -77,6 +77,16 @@ impl<P: Payload> Member<P> {
             ffi::Py_XDECREF(old);
         }
     }
+
+    /// As `set`; without a value the slot is emptied.
+    pub fn assign(&self, object: &Native<'_, P>, value: Option<Py<PyAny>>) {
+        let place = self.place(object);
+        // SAFETY: as in `set`.
+        unsafe {
+            let new = value.map_or(std::ptr::null_mut(), Py::into_ptr);
+            ffi::Py_XDECREF(std::mem::replace(&mut *place, new));
+        }
+    }
 }
 
 /// Offset of a slot, when the object is the descriptor of one.

@@ -2,33 +2,29 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyList, PyTuple, PyType};
+use pyo3::types::{PyBool, PyType};
 
 use crate::event_loop::Loop;
 use crate::ffi::class::{Class, Native, Payload, Visitor};
 use crate::ffi::fastcall::{Args, Definition, method};
 use crate::ffi::members::Member;
-use crate::py::imports::Imports;
+use crate::ffi::place::Place;
+
+use super::slots::{Held, Scheduled, Slots, Work, attributes};
 
 /// `asyncio.Handle`, native.
-pub struct Handle;
+#[derive(Default)]
+pub struct Handle(Held);
 
 /// `asyncio.TimerHandle`, native.
-pub struct TimerHandle;
+#[derive(Default)]
+pub struct TimerHandle(Held);
+
+/// Handles that are kept for the next ones: enough for what a turn of a busy loop takes, some 150 KiB.
+pub(super) const SPARE: usize = 1024;
 
 static HANDLE: Class<Handle> = Class::unmade();
 static TIMER_HANDLE: Class<TimerHandle> = Class::unmade();
-
-/// The slots of `asyncio.Handle`.
-pub struct Slots<P> {
-    callback: Member<P>,
-    args: Member<P>,
-    context: Member<P>,
-    owner: Member<P>,
-    cancelled: Member<P>,
-    repr: Member<P>,
-    traceback: Member<P>,
-}
 
 /// The slots that `asyncio.TimerHandle` adds.
 struct TimerSlots {
@@ -40,35 +36,46 @@ static HANDLE_SLOTS: PyOnceLock<Slots<Handle>> = PyOnceLock::new();
 static TIMER_HANDLE_SLOTS: PyOnceLock<Slots<TimerHandle>> = PyOnceLock::new();
 static TIMER_SLOTS: PyOnceLock<TimerSlots> = PyOnceLock::new();
 
-/// What both kinds of handle have in common.
-pub trait Scheduled: Payload {
-    /// # Errors
-    /// `ImportError` when this interpreter's class has other slots.
-    fn slots(py: Python<'_>) -> PyResult<&'static Slots<Self>>;
-}
-
 impl Payload for Handle {
     const ATTRIBUTES: bool = false;
+    const SPARE: usize = SPARE;
 
     fn class() -> &'static Class<Self> {
         &HANDLE
     }
 
-    fn traverse(&self, _visit: &mut Visitor) {}
+    fn traverse(&self, visit: &mut Visitor) {
+        self.0.show(visit);
+    }
 
-    fn clear(&self, _py: Python<'_>) {}
+    fn clear(&self, py: Python<'_>) {
+        self.0.clear(py);
+    }
+
+    fn places(&self) -> &[Place] {
+        self.0.places()
+    }
 }
 
 impl Payload for TimerHandle {
     const ATTRIBUTES: bool = false;
+    const SPARE: usize = SPARE;
 
     fn class() -> &'static Class<Self> {
         &TIMER_HANDLE
     }
 
-    fn traverse(&self, _visit: &mut Visitor) {}
+    fn traverse(&self, visit: &mut Visitor) {
+        self.0.show(visit);
+    }
 
-    fn clear(&self, _py: Python<'_>) {}
+    fn clear(&self, py: Python<'_>) {
+        self.0.clear(py);
+    }
+
+    fn places(&self) -> &[Place] {
+        self.0.places()
+    }
 }
 
 impl Scheduled for Handle {
@@ -76,12 +83,22 @@ impl Scheduled for Handle {
     fn slots(py: Python<'_>) -> PyResult<&'static Slots<Self>> {
         HANDLE_SLOTS.get_or_try_init(py, || Slots::find(&base(py, "Handle")?))
     }
+
+    #[inline(always)]
+    fn held(&self) -> &Held {
+        &self.0
+    }
 }
 
 impl Scheduled for TimerHandle {
     #[inline(always)]
     fn slots(py: Python<'_>) -> PyResult<&'static Slots<Self>> {
         TIMER_HANDLE_SLOTS.get_or_try_init(py, || Slots::find(&base(py, "TimerHandle")?))
+    }
+
+    #[inline(always)]
+    fn held(&self) -> &Held {
+        &self.0
     }
 }
 
@@ -93,127 +110,13 @@ pub(super) fn base<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyTy
         .cast_into::<PyType>()?)
 }
 
-impl<P: Payload> Slots<P> {
-    pub(super) fn find(base: &Bound<'_, PyType>) -> PyResult<Self> {
-        Ok(Self {
-            callback: Member::find(base, "_callback")?,
-            args: Member::find(base, "_args")?,
-            context: Member::find(base, "_context")?,
-            owner: Member::find(base, "_loop")?,
-            cancelled: Member::find(base, "_cancelled")?,
-            repr: Member::find(base, "_repr")?,
-            traceback: Member::find(base, "_source_traceback")?,
-        })
-    }
-
-    /// Whether the handle was cancelled.
-    #[inline(always)]
-    pub fn is_cancelled(&self, handle: &Native<'_, P>) -> bool {
-        self.cancelled
-            .is(handle, PyBool::new(handle.py(), true).as_ptr())
-    }
-
-    /// What to run: callback, arguments, context; `None` once cancelled.
-    #[inline(always)]
-    pub fn call<'py>(
-        &self,
-        handle: &Native<'py, P>,
-    ) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        if self.is_cancelled(handle) {
-            return None;
-        }
-        Some((
-            self.callback.get(handle)?,
-            self.args.get(handle)?,
-            self.context.get(handle)?,
-        ))
-    }
-
-    /// The loop that the handle belongs to.
-    pub fn owner<'py>(&self, handle: &Native<'py, P>) -> Option<Bound<'py, PyAny>> {
-        self.owner.get(handle)
-    }
-
-    /// Where the handle was made, in debug mode.
-    pub fn traceback<'py>(&self, handle: &Native<'py, P>) -> Option<Bound<'py, PyAny>> {
-        self.traceback
-            .get(handle)
-            .filter(|traceback| !traceback.is_none())
-    }
-
-    /// Fills the slots of a new handle.
-    #[inline(always)]
-    pub(super) fn fill(
-        &self,
-        handle: &Native<'_, P>,
-        owner: &Bound<'_, Loop>,
-        work: Work,
-    ) -> PyResult<()> {
-        let py = handle.py();
-        self.callback.fill(handle, work.callback);
-        self.args.fill(handle, work.args.into_any());
-        self.context.fill(handle, work.context);
-        self.owner.fill(handle, owner.clone().into_any().unbind());
-        self.cancelled.fill(
-            handle,
-            PyBool::new(py, false).to_owned().into_any().unbind(),
-        );
-        self.repr.fill(handle, py.None());
-        let traceback = if owner.get().debug() {
-            Some(source_traceback(py)?)
-        } else {
-            None
-        };
-        self.traceback
-            .fill(handle, traceback.unwrap_or_else(|| py.None()));
-        Ok(())
-    }
-
-    /// `Handle.cancel`: forgets callback and arguments; in debug mode keeps how the handle looked.
-    pub(super) fn cancel(&self, handle: &Native<'_, P>) -> PyResult<()> {
-        let py = handle.py();
-        self.cancelled
-            .set(handle, PyBool::new(py, true).to_owned().into_any().unbind());
-        if self
-            .owner
-            .get(handle)
-            .is_some_and(|owner| owner_in_debug(&owner))
-        {
-            self.repr
-                .set(handle, handle.as_any().repr()?.into_any().unbind());
-        }
-        self.callback.set(handle, py.None());
-        self.args.set(handle, py.None());
-        Ok(())
-    }
-}
-
-fn owner_in_debug(owner: &Bound<'_, PyAny>) -> bool {
-    owner.cast::<Loop>().is_ok_and(|owner| owner.get().debug())
-}
-
-/// The stack of the Python code that is scheduling.
-fn source_traceback(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    let imports = Imports::get(py)?;
-    let frame = imports.get_frame.bind(py).call1((0,))?;
-    let stack = imports.extract_stack.bind(py).call1((frame,))?;
-    Ok(stack.cast_into::<PyList>()?.into_any().unbind())
-}
-
-/// What a handle is made of.
-pub struct Work {
-    pub callback: Py<PyAny>,
-    pub args: Py<PyTuple>,
-    pub context: Py<PyAny>,
-}
-
 /// A new `Handle`.
 ///
 /// # Errors
 /// `MemoryError`, and what collecting the debug traceback raises.
 pub fn new_handle<'py>(owner: &Bound<'py, Loop>, work: Work) -> PyResult<Native<'py, Handle>> {
     let py = owner.py();
-    let handle = HANDLE.instance(py, Handle)?;
+    let handle = HANDLE.instance(py, Handle::default())?;
     Handle::slots(py)?.fill(&handle, owner, work)?;
     Ok(handle)
 }
@@ -228,7 +131,7 @@ pub fn new_queued_handle<'py>(
     work: Work,
 ) -> PyResult<Native<'py, Handle>> {
     let py = owner.py();
-    let handle = HANDLE.hidden_instance(py, Handle)?;
+    let handle = HANDLE.hidden_instance(py, Handle::default())?;
     Handle::slots(py)?.fill(&handle, owner, work)?;
     Ok(handle)
 }
@@ -244,7 +147,7 @@ pub fn new_timer_handle<'py>(
     when: Py<PyAny>,
 ) -> PyResult<Native<'py, TimerHandle>> {
     let py = owner.py();
-    let handle = TIMER_HANDLE.hidden_instance(py, TimerHandle)?;
+    let handle = TIMER_HANDLE.hidden_instance(py, TimerHandle::default())?;
     TimerHandle::slots(py)?.fill(&handle, owner, work)?;
     let extra = timer_slots(py)?;
     extra.when.set(&handle, when);
@@ -283,11 +186,12 @@ pub fn unschedule(handle: &Native<'_, TimerHandle>) -> PyResult<()> {
 /// `ImportError` when this interpreter's classes have other slots.
 pub fn make_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    let class = HANDLE.make(
+    let class = HANDLE.make_with(
         c"epicycle.Handle",
         c"A callback that was scheduled with loop.call_soon(); see asyncio.Handle.",
         &base(py, "Handle")?,
         methods(cancel, cancelled::<Handle>),
+        attributes::<Handle>(),
     )?;
     module.add("Handle", class)?;
     let mut table = methods(cancel_timer, cancelled::<TimerHandle>);
@@ -296,11 +200,12 @@ pub fn make_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
         when,
         c"The time at which the callback is due, in seconds on the clock of loop.time().",
     ));
-    let class = TIMER_HANDLE.make(
+    let class = TIMER_HANDLE.make_with(
         c"epicycle.TimerHandle",
         c"A callback that was scheduled with loop.call_later() or loop.call_at(); see asyncio.TimerHandle.",
         &base(py, "TimerHandle")?,
         table,
+        attributes::<TimerHandle>(),
     )?;
     module.add("TimerHandle", class)?;
     Handle::slots(py)?;
@@ -349,7 +254,7 @@ fn cancel_timer(slf: &Native<'_, TimerHandle>, args: &Args<'_, '_>) -> PyResult<
         .scheduled
         .is(slf, PyBool::new(py, true).as_ptr());
     if waits
-        && let Some(owner) = slots.owner.get(slf)
+        && let Some(owner) = slots.owner(slf)
         && let Ok(owner) = owner.cast::<Loop>()
     {
         owner.get().timer_cancelled(py)?;

@@ -42,6 +42,17 @@ pub fn to_python(py: Python<'_>, address: &Address) -> PyResult<Py<PyAny>> {
     })
 }
 
+/// The address as people write it: `127.0.0.1:80`, `[::1]:80`, a path, `@name`.  Nothing for one without a name.
+pub fn to_text(address: &Address) -> Option<String> {
+    Some(match address {
+        Address::V4(address) => address.to_string(),
+        Address::V6(address) => address.to_string(),
+        Address::UnixPath(path) => String::from_utf8_lossy(path).into_owned(),
+        Address::UnixAbstract(name) => format!("@{}", String::from_utf8_lossy(name)),
+        Address::UnixUnnamed | Address::Other(_) => return None,
+    })
+}
+
 /// The address family of a socket, as far as we have forms for its addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Family {

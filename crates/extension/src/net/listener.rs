@@ -39,6 +39,10 @@ pub struct Listener {
 struct State {
     token: Option<Token>,
     stopped: bool,
+    /// How many connections to take at once; the kernel says again when there are more.
+    expected: usize,
+    /// The last turn in which as many were taken.
+    filled: u64,
 }
 
 #[pymethods]
@@ -99,6 +103,8 @@ pub fn listen<'py>(
             state: LoopCell::new(State {
                 token: None,
                 stopped: false,
+                expected: 1,
+                filled: u64::MAX,
             }),
         },
     )?;
@@ -121,15 +127,29 @@ fn watch(slf: &Bound<'_, Listener>) -> PyResult<()> {
 
 /// Takes what is waiting, up to the backlog; the rest waits for the next turn.
 ///
+/// Connections mostly come one by one, and asking for another that is not there costs as much as taking one.  So only one
+/// is taken at first, and twice as many in each of the turns of a rush.
+///
 /// # Errors
 /// `SystemExit` and `KeyboardInterrupt` from the protocol factory.
 pub fn accept(slf: &Bound<'_, Listener>) -> PyResult<()> {
     let this = slf.get();
     let py = slf.py();
     let owner = this.owner.bind(py);
-    let (stopped, paused) = this
-        .state
-        .with(py, |state| (state.stopped, state.token.is_none()))?;
+    let turn = owner
+        .get()
+        .cell
+        .with(py, |core| core.turn.counters.turns.get())?;
+    let most = this.backlog.max(1);
+    let (stopped, paused, expected) = this.state.with(py, |state| {
+        let rush = state.filled.wrapping_add(1) == turn;
+        state.expected = if rush {
+            state.expected.saturating_mul(2).min(most)
+        } else {
+            1
+        };
+        (state.stopped, state.token.is_none(), state.expected)
+    })?;
     if stopped {
         return Ok(());
     }
@@ -137,10 +157,10 @@ pub fn accept(slf: &Bound<'_, Listener>) -> PyResult<()> {
         // Back from a time-out after the system ran out of something.
         watch(slf)?;
     }
-    for _ in 0..this.backlog.max(1) {
+    for _ in 0..expected {
         let accepted = owner.get().cell.with(py, |core| {
             let accepted = core.turn.kernel.accept(this.fd);
-            core.turn.counters.accepts += u64::from(accepted.is_ok());
+            core.turn.counters.accepts.add(u64::from(accepted.is_ok()));
             accepted
         })?;
         match accepted {
@@ -173,7 +193,7 @@ pub fn accept(slf: &Bound<'_, Listener>) -> PyResult<()> {
             Err(error) => return failed(slf, &error),
         }
     }
-    Ok(())
+    this.state.with(py, |state| state.filled = turn)
 }
 
 /// The protocol factory raised: the connection is closed already, and the user is told.
@@ -242,6 +262,11 @@ fn failed(slf: &Bound<'_, Listener>, error: &std::io::Error) -> PyResult<()> {
 }
 
 impl Listener {
+    /// The listening socket's descriptor.
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
     /// Adds the class to the module.
     pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add_class::<Self>()

@@ -15,6 +15,8 @@ use crate::ffi::context;
 use crate::ffi::fastcall::{Args, Definition, method};
 use crate::py::imports::Imports;
 use crate::py::{errors, names};
+use crate::watch::connections::Facts;
+use crate::watch::counted::{Connection, Counted};
 
 /// One end of a pipe, native.
 pub struct PipeTransport<H> {
@@ -24,6 +26,8 @@ pub struct PipeTransport<H> {
 }
 
 pub(super) struct State<H> {
+    /// Counted while it is there.
+    pub(super) counted: Option<Counted>,
     /// The file object, until it is closed.
     pub pipe: Option<Py<PyAny>>,
     pub fd: RawFd,
@@ -74,6 +78,9 @@ pub trait Half: Sized + Send + Sync + 'static {
     /// Stops everything and gives up what is queued, to be dropped by the caller.
     fn stop(&mut self) -> Vec<crate::ffi::buffer::Chunk>;
 
+    /// Adds to what is told of the transport.
+    fn tell(&self, facts: &mut Facts);
+
     /// What `repr` tells beyond the descriptor.
     fn describe(&self) -> String;
 }
@@ -111,6 +118,20 @@ impl<H: Half> Payload for PipeTransport<H> {
     }
 }
 
+/// What can be told of one end.
+///
+/// # Errors
+/// `RuntimeError` when its state is in use.
+pub fn describe<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<Facts> {
+    slf.state.with(slf.py(), |state| {
+        let mut facts = Facts::of("callback", state.fd);
+        facts.closing = state.phase != Phase::Open;
+        facts.objects.push(slf.as_ptr() as usize);
+        state.half.tell(&mut facts);
+        facts
+    })
+}
+
 /// Where a pipe comes from.
 pub struct Origin {
     pub pipe: Py<PyAny>,
@@ -138,6 +159,7 @@ pub(super) fn open<'py, H: Half>(
         .map_or_else(|| PyDict::new(py), |extra| extra.into_bound(py));
     extra.set_item(names::pipe(py), &origin.pipe)?;
     let state = State {
+        counted: Some(Counted::new(owner.get().page(), Connection::Pipe)),
         pipe: Some(origin.pipe),
         fd: origin.fd,
         phase: Phase::Open,

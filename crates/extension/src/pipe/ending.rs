@@ -106,9 +106,10 @@ pub(super) fn finish<H: Half>(slf: &Native<'_, PipeTransport<H>>) -> PyResult<()
             outcome = report::protocol_callback_failed(owner, error, &protocol, name);
         }
     }
-    let (pipe, protocol) = slf
-        .state
-        .with(py, |state| (state.pipe.take(), state.protocol.take()))?;
+    let (pipe, protocol) = slf.state.with(py, |state| {
+        state.counted = None;
+        (state.pipe.take(), state.protocol.take())
+    })?;
     drop(protocol);
     if let Some(pipe) = pipe {
         let pipe = pipe.bind(py);

@@ -20,7 +20,7 @@ pub mod write;
 
 use pyo3::prelude::*;
 
-pub use class::{Half, Origin, PipeTransport};
+pub use class::{Half, Origin, PipeTransport, describe};
 pub use read::PipeReadTransport;
 pub use write::PipeWriteTransport;
 

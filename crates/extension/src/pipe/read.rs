@@ -16,6 +16,7 @@ use crate::ffi::call;
 use crate::ffi::class::{Class, Native, NativeRef};
 use crate::ffi::fastcall::{Args, method};
 use crate::py::{errors, names};
+use crate::watch::connections::Facts;
 
 /// What only the reading end has to remember.
 pub struct Reading {
@@ -68,7 +69,7 @@ impl Half for Reading {
         };
         let received = slf.owner.get().cell.with(py, |core| {
             let count = core.turn.kernel.read(fd, &mut core.buffer)?;
-            core.turn.counters.bytes_in += count as u64;
+            core.turn.counters.bytes_in.add(count as u64);
             Ok::<_, io::Error>((count > 0).then(|| PyBytes::new(py, &core.buffer[..count])))
         })?;
         match received {
@@ -112,6 +113,11 @@ impl Half for Reading {
     fn stop(&mut self) -> Vec<Chunk> {
         self.watching = false;
         Vec::new()
+    }
+
+    fn tell(&self, facts: &mut Facts) {
+        facts.kind = "pipe-read";
+        facts.reading = !self.paused;
     }
 
     fn describe(&self) -> String {

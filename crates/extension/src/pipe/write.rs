@@ -20,6 +20,7 @@ use crate::ffi::fastcall::{Args, method};
 use crate::py::imports::Imports;
 use crate::py::{errors, names};
 use crate::transport::Marks;
+use crate::watch::connections::Facts;
 
 /// What only the writing end has to remember.
 pub struct Writing {
@@ -119,7 +120,7 @@ impl Half for Writing {
                 let filled = half.queue.fill_slices(&mut slices);
                 match core.turn.kernel.write_vectored(state.fd, &slices[..filled]) {
                     Ok(count) => {
-                        core.turn.counters.bytes_out += count as u64;
+                        core.turn.counters.bytes_out.add(count as u64);
                         half.queue.advance(count, |chunk| finished.push(chunk));
                         Ok(half.queue.is_empty())
                     }
@@ -141,6 +142,13 @@ impl Half for Writing {
 
     fn stop(&mut self) -> Vec<Chunk> {
         self.queue.clear()
+    }
+
+    fn tell(&self, facts: &mut Facts) {
+        facts.kind = "pipe-write";
+        facts.buffer = self.queue.len_bytes();
+        facts.limits = Some((self.flow.low(), self.flow.high()));
+        facts.writing_paused = self.flow.is_paused();
     }
 
     fn describe(&self) -> String {
@@ -313,7 +321,7 @@ fn write_or_queue(slf: &Slf<'_>, data: &[u8], rest: impl FnOnce(usize) -> Chunk)
                     return Ok(Written::Failed(error));
                 }
             };
-            core.with(py, |core| core.turn.counters.bytes_out += taken as u64)?;
+            core.with(py, |core| core.turn.counters.bytes_out.add(taken as u64))?;
             if taken == data.len() {
                 return Ok(Written::Done);
             }

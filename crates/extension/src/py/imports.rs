@@ -28,6 +28,15 @@ pub struct Imports {
     pub is_coroutine: Py<PyAny>,
     pub is_coroutine_function: Py<PyAny>,
     pub loop_keyword: Py<PyTuple>,
+    pub streams: Streams,
+}
+
+/// asyncio's own streams: the classes, and the methods as they were when the first loop was made.
+pub struct Streams {
+    pub protocol: Py<PyType>,
+    pub reader: Py<PyType>,
+    pub data_received: Py<PyAny>,
+    pub feed_data: Py<PyAny>,
 }
 
 static IMPORTS: PyOnceLock<Imports> = PyOnceLock::new();
@@ -76,6 +85,14 @@ impl Imports {
             is_coroutine: from("asyncio.coroutines", "iscoroutine")?,
             is_coroutine_function,
             loop_keyword: PyTuple::new(py, [super::names::is_loop(py)])?.unbind(),
+            streams: Streams {
+                protocol: class("asyncio.streams", "StreamReaderProtocol")?,
+                reader: class("asyncio.streams", "StreamReader")?,
+                data_received: class("asyncio.streams", "StreamReaderProtocol")?
+                    .getattr(py, super::names::data_received(py))?,
+                feed_data: class("asyncio.streams", "StreamReader")?
+                    .getattr(py, super::names::feed_data(py))?,
+            },
         })
     }
 }

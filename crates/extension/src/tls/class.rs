@@ -16,9 +16,11 @@ use crate::ffi::class::{Class, Native, NativeRef, Payload, Visitor};
 use crate::ffi::context;
 use crate::ffi::fastcall::{Args, method};
 use crate::handle::TimerHandle;
-use crate::handle::kinds::{Work, new_timer_handle};
+use crate::handle::kinds::new_timer_handle;
+use crate::handle::slots::Work;
 use crate::py::imports::Imports;
 use crate::py::names;
+use crate::watch::counted::Counted;
 
 /// A TLS session as its application sees it: an `asyncio.Transport`, native.
 pub struct TlsTransport {
@@ -34,6 +36,8 @@ pub struct TlsTransport {
 }
 
 pub(super) struct State {
+    /// Counted while it is there.
+    pub(super) counted: Option<Counted>,
     pub session: TlsSession,
     /// The transport underneath, while it lives.
     pub lower: Option<Py<PyAny>>,
@@ -214,14 +218,8 @@ impl TlsTransport {
         owner.get().check_open()?;
         let when = clock::seconds(owner)?.add(delay.bind(py))?;
         let deadline = clock::on_time_line(when.extract()?);
-        let work = Work {
-            callback: slf
-                .as_any()
-                .getattr(pyo3::intern!(py, "_timed_out"))?
-                .unbind(),
-            args: PyTuple::empty(py).unbind(),
-            context: context::copy_current(py)?,
-        };
+        let callback = slf.as_any().getattr(pyo3::intern!(py, "_timed_out"))?;
+        let work = Work::of(&callback, PyTuple::empty(py).unbind())?;
         let handle = new_timer_handle(owner, work, when.unbind())?;
         let entry = Entry::Timer(handle.clone().unbind());
         owner

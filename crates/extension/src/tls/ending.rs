@@ -232,6 +232,7 @@ pub(super) fn lost(slf: &Native<'_, TlsTransport>, error: Option<Py<PyAny>>) -> 
     let py = slf.py();
     let (tell, protocol, rest) = slf.state.with(py, |state| {
         let backlog: Backlog = std::mem::take(&mut state.backlog);
+        state.counted = None;
         let rest = (state.lower.take(), state.link.take(), backlog);
         (state.session.lost(), state.protocol.take(), rest)
     })?;

@@ -6,6 +6,7 @@ use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use crate::event_loop::Loop;
 use crate::event_loop::core::RECEIVE_BUFFER;
+use crate::event_loop::room::Room;
 use crate::ffi::call;
 use crate::ffi::class::Visitor;
 use crate::ffi::lend::Borrower;
@@ -253,8 +254,8 @@ impl Engine {
 
 /// Working memory for one batch of arrivals, shared by all sessions of a loop.
 pub struct Scratch {
-    pub cipher: Box<[u8]>,
-    pub plain: Box<[u8]>,
+    pub cipher: Room,
+    pub plain: Room,
 }
 
 impl Scratch {
@@ -269,8 +270,8 @@ impl Scratch {
             .with(owner.py(), |core| core.scratch.take())?;
         Ok(kept.unwrap_or_else(|| {
             Box::new(Self {
-                cipher: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
-                plain: vec![0; RECEIVE_BUFFER].into_boxed_slice(),
+                cipher: Room::new(RECEIVE_BUFFER),
+                plain: Room::new(RECEIVE_BUFFER),
             })
         }))
     }

@@ -9,6 +9,7 @@ use crate::ffi::call;
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
 use crate::py::names;
+use crate::watch::connections::Facts;
 
 /// `transport.get_extra_info(name, default=None)`
 pub(super) fn get_extra_info(
@@ -85,6 +86,21 @@ pub(super) fn get_link(slf: &Native<'_, TlsTransport>, args: &Args<'_, '_>) -> P
     })?;
     // After the end nothing is kept that would hold the transport.
     link.map_or_else(|| link::make(slf).map(Bound::unbind), Ok)
+}
+
+/// What a session adds to what is told of the connection that carries it: its own buffer, marks and pauses.
+///
+/// # Errors
+/// `RuntimeError` when its state is in use.
+pub fn describe(slf: &Native<'_, TlsTransport>, facts: &mut Facts) -> PyResult<()> {
+    slf.state.with(slf.py(), |state| {
+        facts.kind = "tls";
+        facts.buffer += state.backlog.size;
+        facts.limits = Some(state.writing.limits());
+        facts.reading &= !state.session.is_reading_paused();
+        facts.writing_paused = state.writing.is_paused();
+        facts.objects.push(slf.as_ptr() as usize);
+    })
 }
 
 /// `repr(transport)`

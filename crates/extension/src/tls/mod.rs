@@ -32,6 +32,7 @@ use pyo3::prelude::*;
 
 pub use class::TlsTransport;
 pub use engine::Scratch;
+pub use info::describe;
 pub use link::TlsLink;
 pub use open::{SecureFactory, Socket, TlsOptions, accept, over_socket, over_transport};
 pub use read::arrived;

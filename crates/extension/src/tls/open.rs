@@ -18,6 +18,7 @@ use crate::ffi::class::Native;
 use crate::ffi::context;
 use crate::py::names;
 use crate::transport::{self, Endpoint, Origin};
+use crate::watch::counted::{Connection, Counted};
 
 /// Seconds for the handshake unless the user says otherwise, as in asyncio.
 const HANDSHAKE_TIMEOUT: f64 = 60.0;
@@ -129,6 +130,7 @@ fn make<'py>(
     let buffered = is_buffered(purpose.protocol.bind(py))?;
     let engine = Engine::wrap(&ssl_context, options.server_side, server_hostname.as_ref())?;
     let state = State {
+        counted: Some(Counted::new(owner.get().page(), Connection::Tls)),
         session: TlsSession::new(purpose.connected),
         lower: None,
         link: None,

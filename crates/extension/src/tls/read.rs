@@ -11,8 +11,10 @@ use super::{TlsWork, ending, handshake, write};
 use crate::ffi::buffer::View;
 use crate::ffi::call;
 use crate::ffi::class::Native;
+use crate::ffi::context::Nesting;
 use crate::ffi::fastcall::Args;
 use crate::py::{errors, names};
+use crate::streams::Feed;
 
 /// How much OpenSSL's buffer is given at once: it keeps the room for the most it ever had.
 const SLICE: usize = 32 * 1024;
@@ -132,6 +134,11 @@ fn deliver(slf: &Native<'_, TlsTransport>, plain: &[u8]) -> PyResult<()> {
     let Some((protocol, _)) = TlsTransport::protocol(slf)? else {
         return Ok(());
     };
+    if let Some(feed) = Feed::of(&protocol)?
+        && feed.append(plain).is_ok()
+    {
+        return feed.tell();
+    }
     let data = PyBytes::new(py, plain);
     call::method1(&protocol, names::data_received(py), data.as_any()).map(drop)
 }
@@ -139,8 +146,14 @@ fn deliver(slf: &Native<'_, TlsTransport>, plain: &[u8]) -> PyResult<()> {
 /// For a protocol that provides the buffers: decrypts straight into them.
 fn fill(slf: &Native<'_, TlsTransport>, mut data: &[u8]) -> PyResult<End> {
     let py = slf.py();
+    // What an inner run of the loop receives has to come behind all of this.
+    let at_once = if Nesting::is_allowed() {
+        data.len()
+    } else {
+        SLICE
+    };
     loop {
-        let (slice, rest) = data.split_at(data.len().min(SLICE));
+        let (slice, rest) = data.split_at(data.len().min(at_once));
         data = rest;
         slf.engine.receive(py, slice)?;
         loop {
@@ -341,7 +354,7 @@ pub(super) fn set_read_buffer_limits(
     slf: &Native<'_, TlsTransport>,
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    let (high, low) = write::limits(args)?;
+    let (high, low) = crate::transport::limits(args)?;
     slf.state
         .with(slf.py(), |state| state.reading.set(high, low))?
         .map_err(write::wrong_limits)?;

@@ -263,24 +263,12 @@ pub(super) fn set_write_buffer_limits(
     slf: &Native<'_, TlsTransport>,
     args: &Args<'_, '_>,
 ) -> PyResult<Py<PyAny>> {
-    let (high, low) = limits(args)?;
+    let (high, low) = crate::transport::limits(args)?;
     slf.state
         .with(slf.py(), |state| state.writing.set(high, low))?
         .map_err(wrong_limits)?;
     control_application(slf)?;
     Ok(slf.py().None())
-}
-
-/// The arguments `high` and `low`.
-pub(super) fn limits(args: &Args<'_, '_>) -> PyResult<(Option<i64>, Option<i64>)> {
-    let [high, low] = args.bind(&["high", "low"], 0)?;
-    let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
-        value
-            .filter(|value| !value.is_none())
-            .map(|value| value.extract())
-            .transpose()
-    };
-    Ok((mark(high)?, mark(low)?))
 }
 
 /// The error for marks that do not fit together.

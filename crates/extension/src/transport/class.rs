@@ -25,7 +25,9 @@ use crate::ffi::class::{Class, Native, Payload, Repr, Visitor};
 use crate::ffi::context;
 use crate::ffi::fastcall::{Args, method};
 use crate::py::{errors, names, properties};
+use crate::streams;
 use crate::tls::TlsLink;
+use crate::watch::counted::{Connection, Counted};
 
 /// A connection: an `asyncio.Transport`, native.
 pub struct StreamTransport {
@@ -35,6 +37,8 @@ pub struct StreamTransport {
 }
 
 pub(super) struct State {
+    /// Counted while it is there.
+    pub(super) counted: Option<Counted>,
     pub endpoint: Endpoint,
     pub fd: RawFd,
     pub token: Option<Token>,
@@ -64,6 +68,8 @@ pub(super) enum Kind {
     Data,
     /// In its own memory: it is an `asyncio.BufferedProtocol`.
     Buffered,
+    /// At the end of its reader's buffer: it is asyncio's own `StreamReaderProtocol`.
+    Streams,
     /// Straight from the receive buffer: it is a TLS session of ours.
     Tls,
 }
@@ -72,6 +78,9 @@ impl Kind {
     fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
         if Native::<TlsLink>::cast(protocol).is_some() {
             return Ok(Self::Tls);
+        }
+        if streams::is_standard(protocol)? {
+            return Ok(Self::Streams);
         }
         let imports = crate::py::imports::Imports::get(protocol.py())?;
         let buffered = protocol.is_instance(imports.buffered_protocol.bind(protocol.py()))?;
@@ -144,7 +153,13 @@ pub fn open<'py>(
     let server = origin.server.as_ref().map(|server| server.clone_ref(py));
     let fd = origin.fd;
     let inet = matches!(origin.peer, Some(Address::V4(_) | Address::V6(_)));
+    let counted = if inet {
+        Connection::Tcp
+    } else {
+        Connection::Unix
+    };
     let state = State {
+        counted: Some(Counted::new(owner.get().page(), counted)),
         endpoint: origin.endpoint,
         fd,
         token: None,

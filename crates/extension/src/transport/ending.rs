@@ -113,6 +113,7 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     }
     let (endpoint, server, protocol) = slf.state.with(py, |state| {
         state.life.finish();
+        state.counted = None;
         // Who asks for the address afterwards is told, as asyncio tells.
         if state.local.is_none() {
             let asked = slf

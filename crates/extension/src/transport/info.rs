@@ -5,12 +5,14 @@ use epicycle_reactor::net::Address;
 use pyo3::prelude::*;
 use pyo3::types::PyDictMethods;
 
-use super::class::StreamTransport;
+use super::class::{Kind, StreamTransport};
 use super::socket::{self, Endpoint};
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
 use crate::net::address;
 use crate::py::imports::Imports;
+use crate::tls::{self, TlsLink};
+use crate::watch::connections::Facts;
 
 /// `transport.get_extra_info(name, default=None)`
 pub(super) fn get_extra_info(
@@ -28,13 +30,23 @@ pub(super) fn get_extra_info(
     {
         return Ok(value.unbind());
     }
-    let known = match name.extract::<&str>().unwrap_or_default() {
+    let known = match name.extract::<&str>() {
+        Ok(name) => known_info(slf, name)?,
+        // What cannot be the key of a dictionary is refused all the same.
+        Err(_) => name.hash().map(|_| None)?,
+    };
+    Ok(known.unwrap_or_else(|| default.map_or_else(|| py.None(), |value| value.clone().unbind())))
+}
+
+/// What a connection knows under this name.
+fn known_info(slf: &Native<'_, StreamTransport>, name: &str) -> PyResult<Option<Py<PyAny>>> {
+    let py = slf.py();
+    Ok(match name {
         "socket" => python_socket(slf)?,
         "sockname" => known_address(py, local(slf)?)?,
         "peername" => known_address(py, slf.state.with(py, |state| state.peer.clone())?)?,
         _ => None,
-    };
-    Ok(known.unwrap_or_else(|| default.map_or_else(|| py.None(), |value| value.clone().unbind())))
+    })
 }
 
 fn known_address(py: Python<'_>, known: Option<Address>) -> PyResult<Option<Py<PyAny>>> {
@@ -104,6 +116,42 @@ fn python_socket(slf: &Native<'_, StreamTransport>) -> PyResult<Option<Py<PyAny>
         Found::Gone(Some(socket), _) => wrap(&socket),
         Found::Gone(None, peer) => wrap(&socket::closed(py, peer.as_ref())?),
     }
+}
+
+/// What can be told of the connection, a TLS session on top of it included.
+///
+/// # Errors
+/// `RuntimeError` when its state is in use.
+pub fn describe(slf: &Native<'_, StreamTransport>) -> PyResult<Facts> {
+    let py = slf.py();
+    let local = local(slf)?;
+    let (mut facts, protocol) = slf.state.with(py, |state| {
+        let facts = Facts {
+            kind: match (&state.peer, &local) {
+                (Some(Address::V4(_) | Address::V6(_)), _) => "tcp",
+                (_, Some(Address::V4(_) | Address::V6(_))) => "tcp",
+                _ => "unix",
+            },
+            fd: state.fd,
+            local: local.as_ref().and_then(address::to_text),
+            peer: state.peer.as_ref().and_then(address::to_text),
+            buffer: state.queue.len_bytes(),
+            limits: Some((state.flow.low(), state.flow.high())),
+            reading: state.life.is_reading(),
+            closing: state.life.is_closing(),
+            writing_paused: state.flow.is_paused(),
+            objects: vec![slf.as_ptr() as usize],
+        };
+        let secured = state.kind == Kind::Tls;
+        let protocol = secured.then(|| state.protocol.as_ref().map(|it| it.clone_ref(py)));
+        (facts, protocol.flatten())
+    })?;
+    if let Some(protocol) = protocol
+        && let Some(link) = Native::<TlsLink>::cast(protocol.bind(py))
+    {
+        tls::describe(TlsLink::transport(link), &mut facts)?;
+    }
+    Ok(facts)
 }
 
 /// `repr(transport)`

@@ -25,9 +25,10 @@ mod write;
 use pyo3::prelude::*;
 
 pub use class::{Origin, StreamTransport, make_class, open};
+pub use info::describe;
 pub use socket::Endpoint;
 pub use write::send;
-pub(crate) use write::{Data, Marks};
+pub(crate) use write::{Data, Marks, limits};
 
 use crate::event_loop::entry::StreamWork;
 use crate::ffi::class::Native;

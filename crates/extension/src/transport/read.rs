@@ -14,6 +14,7 @@ use crate::ffi::call;
 use crate::ffi::class::Native;
 use crate::ffi::fastcall::Args;
 use crate::py::{errors, names};
+use crate::streams::Feed;
 use crate::tls::{self, Scratch, TlsLink};
 
 /// What one receive brought.
@@ -59,31 +60,72 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     };
     match kind {
         Kind::Data => {}
+        Kind::Streams => {
+            if let Some(feed) = Feed::of(&protocol)? {
+                return ready_streams(slf, fd, &protocol, &feed);
+            }
+        }
         Kind::Buffered => return ready_buffered(slf, fd, &protocol),
         Kind::Tls => return ready_tls(slf, fd, &protocol),
     }
     let received = slf.owner.get().cell.with(py, |core| {
         let outcome = core.turn.kernel.recv(fd, &mut core.buffer);
         Received::from(outcome, |count| {
-            core.turn.counters.bytes_in += count as u64;
+            core.turn.counters.bytes_in.add(count as u64);
             PyBytes::new(py, &core.buffer[..count])
         })
     })?;
     match received {
-        Received::Data(data) => {
-            let outcome = StreamTransport::in_context(slf, || {
-                call::method1(&protocol, names::data_received(py), data.as_any()).map(drop)
-            });
-            match outcome {
-                Ok(()) => Ok(()),
-                Err(error) => ending::fail(
-                    slf,
-                    error,
-                    "Fatal error: protocol.data_received() call failed.",
-                ),
-            }
-        }
+        Received::Data(data) => deliver(slf, &protocol, &data),
         other => without_data(slf, &protocol, other),
+    }
+}
+
+#[inline(always)]
+fn deliver(
+    slf: &Native<'_, StreamTransport>,
+    protocol: &Bound<'_, PyAny>,
+    data: &Bound<'_, PyBytes>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let outcome = StreamTransport::in_context(slf, || {
+        call::method1(protocol, names::data_received(py), data.as_any()).map(drop)
+    });
+    data_received(slf, outcome)
+}
+
+#[inline(always)]
+fn data_received(slf: &Native<'_, StreamTransport>, outcome: PyResult<()>) -> PyResult<()> {
+    outcome.or_else(|error| {
+        let message = "Fatal error: protocol.data_received() call failed.";
+        ending::fail(slf, error, message)
+    })
+}
+
+/// What arrives goes straight from the receive buffer to the reader's.
+fn ready_streams(
+    slf: &Native<'_, StreamTransport>,
+    fd: i32,
+    protocol: &Bound<'_, PyAny>,
+    feed: &Feed<'_>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let received = slf.owner.get().cell.with(py, |core| {
+        let outcome = core.turn.kernel.recv(fd, &mut core.buffer);
+        Received::from(outcome, |count| {
+            core.turn.counters.bytes_in.add(count as u64);
+            let data = &core.buffer[..count];
+            feed.append(data).map_err(|_| PyBytes::new(py, data))
+        })
+    })?;
+    match received {
+        Received::Data(Ok(())) => {
+            let outcome = StreamTransport::in_context(slf, || feed.tell());
+            data_received(slf, outcome)
+        }
+        // It could not be appended: asyncio's own code says why.
+        Received::Data(Err(data)) => deliver(slf, protocol, &data),
+        other => without_data(slf, protocol, other),
     }
 }
 
@@ -102,7 +144,7 @@ fn ready_tls(
     let received = owner.get().cell.with(py, |core| {
         let outcome = core.turn.kernel.recv(fd, &mut scratch.cipher);
         Received::from(outcome, |count| {
-            core.turn.counters.bytes_in += count as u64;
+            core.turn.counters.bytes_in.add(count as u64);
             count
         })
     })?;
@@ -159,7 +201,7 @@ fn ready_buffered(
         slf.owner.get().cell.with(py, |core| {
             let outcome = core.turn.kernel.recv(fd, memory);
             Received::from(outcome, |count| {
-                core.turn.counters.bytes_in += count as u64;
+                core.turn.counters.bytes_in.add(count as u64);
                 count
             })
         })

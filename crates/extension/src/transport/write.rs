@@ -45,7 +45,7 @@ pub(crate) enum Data<'a, 'py> {
 
 impl<'a, 'py> Data<'a, 'py> {
     #[inline(always)]
-    pub(crate) fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+    pub(crate) fn of(object: &'a Bound<'py, PyAny>, wanted: &str) -> PyResult<Self> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self::Bytes(bytes));
         }
@@ -53,7 +53,7 @@ impl<'a, 'py> Data<'a, 'py> {
             return View::read(object).map(Self::Other);
         }
         Err(PyTypeError::new_err(format!(
-            "data argument must be a bytes-like object, not {}",
+            "data argument must be {wanted}, not {}",
             object.get_type().name()?.repr()?
         )))
     }
@@ -74,6 +74,13 @@ impl<'a, 'py> Data<'a, 'py> {
     }
 }
 
+/// What asyncio's transports of streams say that they take.
+const WRITABLE: &str = if cfg!(Py_3_14) {
+    "a bytes, bytearray, or memoryview object"
+} else {
+    "a bytes-like object"
+};
+
 /// `transport.write(data)`
 pub(super) fn write(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {
     let py = args.py();
@@ -84,7 +91,7 @@ pub(super) fn write(slf: &Native<'_, StreamTransport>, args: &Args<'_, '_>) -> P
             object.ok_or_else(|| args.missing("data"))?
         }
     };
-    let data = Data::of(object)?;
+    let data = Data::of(object, WRITABLE)?;
     write_all(slf, std::slice::from_ref(&data), "write")?;
     Ok(py.None())
 }
@@ -96,11 +103,17 @@ pub(super) fn writelines(
 ) -> PyResult<Py<PyAny>> {
     let py = args.py();
     let [objects] = args.bind(&["list_of_data"], 1)?;
-    let objects = objects
-        .ok_or_else(|| args.missing("list_of_data"))?
-        .try_iter()?
+    let objects = objects.ok_or_else(|| args.missing("list_of_data"))?;
+    // Since 3.12 asyncio takes whatever is false, `None` as well, for no pieces.
+    let objects = if cfg!(Py_3_12) && objects.is_none() {
+        Vec::new()
+    } else {
+        objects.try_iter()?.collect::<PyResult<Vec<_>>>()?
+    };
+    let data = objects
+        .iter()
+        .map(|object| Data::of(object, WRITABLE))
         .collect::<PyResult<Vec<_>>>()?;
-    let data = objects.iter().map(Data::of).collect::<PyResult<Vec<_>>>()?;
     write_all(slf, &data, "writelines")?;
     Ok(py.None())
 }
@@ -139,7 +152,7 @@ fn write_all(
         match state.life.write() {
             WriteVerdict::Accept => slf.owner.get().cell.with(py, |core| {
                 let written = send_or_queue(&mut core.turn.kernel, fd, state, data);
-                core.turn.counters.bytes_out += written.1 as u64;
+                core.turn.counters.bytes_out.add(written.1 as u64);
                 written.0
             }),
             WriteVerdict::AfterEof => return Err(after_eof(method)),
@@ -252,7 +265,7 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
             let filled = state.queue.fill_slices(&mut slices);
             match core.turn.kernel.send_vectored(state.fd, &slices[..filled]) {
                 Ok(count) => {
-                    core.turn.counters.bytes_out += count as u64;
+                    core.turn.counters.bytes_out.add(count as u64);
                     state.queue.advance(count, |chunk| finished.push(chunk));
                     Ok(Some(state.flow.after_shrink(state.queue.len_bytes())))
                 }
@@ -400,27 +413,10 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// # Errors
-    /// `TypeError` for what is no number, `ValueError` for a negative one.
+    /// As `limits`.
     pub(crate) fn of(args: &Args<'_, '_>) -> PyResult<Self> {
-        let [high, low] = args.bind(&["high", "low"], 0)?;
-        let mark = |value: Option<&Bound<'_, PyAny>>| -> PyResult<Option<i64>> {
-            value
-                .filter(|value| !value.is_none())
-                .map(|value| value.extract())
-                .transpose()
-        };
-        let (high, low) = (mark(high)?, mark(low)?);
-        let negative = |mark: Option<i64>| mark.is_some_and(|mark| mark < 0);
-        if negative(high) || negative(low) {
-            let high = high
-                .or(low.map(|low| low.saturating_mul(4)))
-                .unwrap_or(65_536);
-            let low = low.unwrap_or(high.div_euclid(4));
-            return Err(PyValueError::new_err(format!(
-                "high ({high}) must be >= low ({low}) must be >= 0"
-            )));
-        }
-        let size = |mark: Option<i64>| mark.map(|mark| mark as usize);
+        let (high, low) = limits(args)?;
+        let size = |mark: Option<i64>| mark.map(|mark| usize::try_from(mark).unwrap_or(0));
         Ok(Self {
             high: size(high),
             low: size(low),
@@ -437,4 +433,38 @@ impl Marks {
     pub(crate) fn refused(error: LimitError) -> PyErr {
         PyValueError::new_err(error.to_string())
     }
+}
+
+/// The arguments `high` and `low` in whole bytes, compared as Python compares them.
+///
+/// # Errors
+/// `TypeError` for what cannot be compared with numbers, `ValueError` unless high >= low >= 0.
+pub(crate) fn limits(args: &Args<'_, '_>) -> PyResult<(Option<i64>, Option<i64>)> {
+    let [high, low] = args.bind(&["high", "low"], 0)?;
+    let high = high.filter(|mark| !mark.is_none());
+    let low = low.filter(|mark| !mark.is_none());
+    let top = match (high, low) {
+        (Some(high), _) => high.clone(),
+        (None, Some(low)) => low.mul(4)?,
+        (None, None) => return Ok((None, None)),
+    };
+    let bottom = match low {
+        Some(low) => low.clone(),
+        None => top.floor_div(4)?,
+    };
+    if !(top.ge(&bottom)? && bottom.ge(0)?) {
+        return Err(PyValueError::new_err(format!(
+            "high ({}) must be >= low ({}) must be >= 0",
+            top.repr()?,
+            bottom.repr()?
+        )));
+    }
+    Ok((high.map(whole), low.map(whole)))
+}
+
+/// A number of bytes without its fraction; no buffer is larger than the largest that comes out.
+fn whole(mark: &Bound<'_, PyAny>) -> i64 {
+    mark.extract::<i64>()
+        .or_else(|_| mark.extract::<f64>().map(|mark| mark as i64))
+        .unwrap_or(i64::MAX)
 }

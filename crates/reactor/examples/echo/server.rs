@@ -117,7 +117,7 @@ fn accept<K: Kernel>(turn: &mut Loop<K>, token: Token, listener: i32) {
     for _ in 0..BACKLOG {
         match turn.kernel.accept(listener) {
             Ok((fd, _)) => {
-                turn.counters.accepts += 1;
+                turn.counters.accepts.add(1);
                 let number = fd.as_raw_fd();
                 // It would echo without, only later.
                 let _ = turn.kernel.set_nodelay(number, true);
@@ -160,7 +160,7 @@ fn receive<K: Kernel>(turn: &mut Loop<K>, token: Token, buffer: &mut [u8]) {
             .lifecycle
             .peer_eof(false, !connection.queue.is_empty()),
         Ok(length) => {
-            turn.counters.bytes_in += length as u64;
+            turn.counters.bytes_in.add(length as u64);
             return write(turn, token, &buffer[..length]);
         }
         Err(error) if would_block(&error) => Action::Nothing,
@@ -189,7 +189,7 @@ fn write<K: Kernel>(turn: &mut Loop<K>, token: Token, data: &[u8]) {
     } else {
         0
     };
-    turn.counters.bytes_out += sent as u64;
+    turn.counters.bytes_out.add(sent as u64);
     if sent < data.len() {
         connection.queue.push(data[sent..].into());
         if connection.flow.after_growth(connection.queue.len_bytes()) {
@@ -213,7 +213,7 @@ fn flush<K: Kernel>(turn: &mut Loop<K>, token: Token) {
         .send_vectored(connection.fd.as_raw_fd(), &slices[..count])
     {
         Ok(sent) => {
-            turn.counters.bytes_out += sent as u64;
+            turn.counters.bytes_out.add(sent as u64);
             connection.queue.advance(sent, drop);
             if connection.queue.is_empty() && connection.lifecycle.is_closing() {
                 connection.lifecycle.drained()

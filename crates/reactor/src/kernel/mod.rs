@@ -150,6 +150,9 @@ pub trait Kernel: Send {
     /// Where its peer is.
     fn peer_address(&self, fd: RawFd) -> io::Result<Address>;
 
+    /// How many bytes have arrived and were not read.
+    fn unread(&self, fd: RawFd) -> io::Result<u64>;
+
     /// `TCP_NODELAY`.
     fn set_nodelay(&mut self, fd: RawFd, on: bool) -> io::Result<()>;
 

@@ -517,6 +517,16 @@ impl Kernel for ScriptedKernel {
         self.socket_state(fd, |socket| socket.peer.clone().unwrap_or(nowhere()))
     }
 
+    fn unread(&self, fd: RawFd) -> io::Result<u64> {
+        self.socket_state(fd, |socket| {
+            let data = socket.incoming.iter().map(|incoming| match incoming {
+                Incoming::Data(data) => data.len() as u64,
+                _ => 0,
+            });
+            data.sum()
+        })
+    }
+
     fn set_nodelay(&mut self, fd: RawFd, on: bool) -> io::Result<()> {
         self.socket_state(fd, |socket| socket.nodelay = on)
     }

@@ -508,6 +508,10 @@ impl Kernel for SystemKernel {
         Ok(to_address(net::getpeername(borrow(fd)?)?))
     }
 
+    fn unread(&self, fd: RawFd) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(borrow(fd)?)?)
+    }
+
     fn set_nodelay(&mut self, fd: RawFd, on: bool) -> io::Result<()> {
         Ok(sockopt::set_tcp_nodelay(borrow(fd)?, on)?)
     }
