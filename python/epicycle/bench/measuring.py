@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from .figures import Cell, Table
 from .gauges import Answer
+from .interrupts import Interrupts
 from .rows import Row
 
 __all__ = ("LIMIT", "Cores", "Plan", "available_cores", "measure_all")
@@ -81,34 +82,35 @@ def measure_all(plan: Plan, cores: Cores, notice: Notice) -> Table:
     Processes still running are ended on the way out, whatever the way is.
     """
     result: Table = {row.name: {name: Cell() for name in plan.columns(row)} for row in plan.rows}
-    for repeat in range(plan.repeats):
-        for row in plan.rows:
-            cells = list(result[row.name].items())
-            turn = repeat % len(cells)
-            for name, cell in cells[turn:] + cells[:turn]:
-                notice(repeat, row, name)
-                try:
-                    cell.add(_measure(plan, row, name, cores))
-                except CellFailed as error:
-                    cell.failure = str(error)
-                except Lacking as error:
-                    cell.lacks = str(error)
+    with Interrupts() as interrupts:
+        for repeat in range(plan.repeats):
+            for row in plan.rows:
+                cells = list(result[row.name].items())
+                turn = repeat % len(cells)
+                for name, cell in cells[turn:] + cells[:turn]:
+                    notice(repeat, row, name)
+                    try:
+                        cell.add(_measure(plan, row, name, cores, interrupts))
+                    except CellFailed as error:
+                        cell.failure = str(error)
+                    except Lacking as error:
+                        cell.lacks = str(error)
     return result
 
 
-def _measure(plan: Plan, row: Row, loop: str, cores: Cores) -> Answer:
+def _measure(plan: Plan, row: Row, loop: str, cores: Cores, interrupts: Interrupts) -> Answer:
     patience = PATIENCE + plan.seconds
     if row.load is None:
         with _started(_child("inside", loop, row.name, plan.seconds), cores.measured) as process:
-            return _answer(process, patience)
+            return _answer(process, patience, interrupts)
     load = row.load
     command = plan.limit.split() if loop == LIMIT else _child("server", loop, load.kind)
     with _started(command, cores.measured) as server:
-        address = _address(server)
+        address = _address(server, interrupts)
         arguments = (load.pattern, load.kind, address, server.pid, load.connections, load.size, plan.seconds)
         try:
             with _started(_child("load", *arguments), cores.load) as process:
-                return _answer(process, patience)
+                return _answer(process, patience, interrupts)
         except CellFailed as error:
             # Why may be known to the other side only.
             server.kill()
@@ -146,10 +148,11 @@ def _started(command: list[str], core: int) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def _answer(process: subprocess.Popen[str], patience: float) -> Answer:
+def _answer(process: subprocess.Popen[str], patience: float, interrupts: Interrupts) -> Answer:
     """The JSON that a measuring process prints; raises CellFailed with its last words if it prints none."""
     try:
-        out, err = process.communicate(timeout=patience)
+        with interrupts.welcome():
+            out, err = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired as error:
         raise CellFailed(f"no figure after {patience:g} s") from error
     if process.returncode:
@@ -160,11 +163,12 @@ def _answer(process: subprocess.Popen[str], patience: float) -> Answer:
     return answer
 
 
-def _address(server: subprocess.Popen[str]) -> str:
+def _address(server: subprocess.Popen[str], interrupts: Interrupts) -> str:
     """Where a server says that it listens: a port, or ``@`` and the name of a Unix socket."""
     assert server.stdout is not None
-    if not select.select([server.stdout], [], [], PATIENCE)[0]:
-        raise CellFailed(f"the server does not listen after {PATIENCE:g} s")
+    with interrupts.welcome():
+        if not select.select([server.stdout], [], [], PATIENCE)[0]:
+            raise CellFailed(f"the server does not listen after {PATIENCE:g} s")
     line = server.stdout.readline().strip()
     if line.startswith("lacks "):
         raise Lacking(line.removeprefix("lacks "))
