@@ -18,6 +18,7 @@
 //! | [`ready`] | the items that are due, first in, first out |
 //! | [`inbox`] | items from other threads, and the flag that says whether the loop has to be woken |
 //! | [`net`] | addresses and the options of a listening socket |
+//! | [`corks`] | packets that wait for the rest of what a callback writes |
 //! | [`stream`] | pure decisions of a byte stream: queue, flow control, closing |
 //! | [`datagram`] | pure decisions of a datagram endpoint: queue, batches |
 //! | [`counters`] | what the loop counts about itself |
@@ -27,6 +28,7 @@
 //! item that was queued: whatever is taken out is handed back, because dropping may run foreign code.
 #![deny(unsafe_code)]
 
+pub mod corks;
 pub mod counters;
 pub mod datagram;
 pub mod inbox;
@@ -42,6 +44,7 @@ pub mod timers;
 pub mod token;
 pub mod turn;
 
+pub use corks::Corks;
 pub use counters::Counters;
 pub use datagram::{Batch, DatagramQueue};
 pub use inbox::{Inbox, Remote};
@@ -52,7 +55,7 @@ pub use kernel::{Event, Kernel, MAX_IOVECS, Wait, Waiter, Wake};
 pub use net::{Address, ListenOptions};
 pub use ready::Ready;
 pub use registry::Registry;
-pub use stream::{Action, Flow, Lifecycle, LimitError, WriteQueue, WriteVerdict};
+pub use stream::{Action, Bursts, Flow, Lifecycle, LimitError, WriteQueue, WriteVerdict};
 pub use sync::Arc;
 pub use time::Nanos;
 pub use timers::Timers;

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::RawFd;
 
+use crate::corks::Corks;
 use crate::counters::Counters;
 use crate::inbox::{Inbox, Remote};
 use crate::interest::{Interest, Readiness};
@@ -35,6 +36,8 @@ pub struct Turn<K: Kernel, T, S, C = Box<Counters>> {
     pub registry: Registry<S>,
     /// What has happened so far.
     pub counters: C,
+    /// What the running callback has sent and the kernel still holds back.
+    pub corks: Corks,
     waiter: Option<K::Waiter>,
     /// What is left of the batch that runs.
     batch: usize,
@@ -116,6 +119,7 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
             inbox: Arc::new(Inbox::new()),
             registry: Registry::new(),
             counters,
+            corks: Corks::default(),
             waiter: Some(waiter),
             batch: 0,
             hushed: Vec::new(),
@@ -252,6 +256,8 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
     /// stopping; otherwise until the next deadline.
     #[inline]
     pub fn park(&mut self, now: Nanos, stopping: bool) -> Parking<K::Waiter> {
+        // A callback may run turns of its own before it ends.
+        self.corks.release(&mut self.kernel);
         let wait = if stopping || !self.ready.is_empty() {
             Wait::Poll
         } else {
@@ -366,6 +372,7 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
     pub fn next(&mut self) -> Option<T> {
         self.batch = self.batch.checked_sub(1)?;
         let item = self.ready.pop()?;
+        self.corks.begin(&mut self.kernel);
         self.counters.callbacks.add(1);
         Some(item)
     }
@@ -374,6 +381,7 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
     #[inline]
     pub fn end_turn(&mut self) {
         self.batch = 0;
+        self.corks.end(&mut self.kernel);
         self.counters.turns.add(1);
         self.ready.relax();
     }

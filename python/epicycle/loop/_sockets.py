@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from epicycle import _epicycle
 from epicycle.loop._part import Part
 
 
@@ -45,34 +46,38 @@ class Sockets(Part):
     ) -> Any:
         """What `attempt(*args)` returns, tried whenever the socket is ready.
 
-        Until then the descriptor stays open even if the socket is closed: its number, given to another file, would have
-        this one served.
+        Until then the descriptor stays open even if the socket is closed.
         """
         tried = self._attempt(sock, writing, attempt, *args)
-        # By its true class: what only says that it is a socket need not count its users.
-        keeps: Any = sock if issubclass(type(sock), socket.socket) else None
-        if keeps is not None:
-            keeps._io_refs += 1
         try:
             return await tried.future
         finally:
             tried.stop()
-            if keeps is not None:
-                keeps._decref_socketios()
             # The exception's traceback would keep the future, and so the loop, alive.
             tried = None  # type: ignore[assignment]
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receives up to `n` bytes; empty when the peer has ended its side."""
-        self._check_socket(sock)
-        data: bytes = await self._readable(sock, lambda: sock.recv(n))
-        return data
+        # Awaited here and not in a method that both share: that would be one more coroutine for each call.
+        tried = self._receive(sock, n)
+        if type(tried) is not _epicycle.Attempt:
+            return tried
+        try:
+            return await tried.future
+        finally:
+            tried.stop()
+            tried = None  # type: ignore[assignment]
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receives into `buf`; the number of bytes."""
-        self._check_socket(sock)
-        count: int = await self._readable(sock, lambda: sock.recv_into(buf))
-        return count
+        tried = self._receive_into(sock, buf)
+        if type(tried) is not _epicycle.Attempt:
+            return tried
+        try:
+            return await tried.future
+        finally:
+            tried.stop()
+            tried = None  # type: ignore[assignment]
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accepts a connection: its socket, non-blocking, and the peer's address."""
@@ -82,11 +87,9 @@ class Sockets(Part):
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Sends all of `data`."""
-        self._check_socket(sock)
-        try:
-            sent = sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
+        sent = self._send(sock, data)
+        if sent is None:
+            return
         rest = memoryview(data).cast("B")[sent:]
         if not rest:
             return

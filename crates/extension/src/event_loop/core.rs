@@ -26,8 +26,11 @@ pub type LoopKernel = SystemKernel;
 /// Bytes received at once.  One buffer serves all connections: what arrives is copied to its right size at once.
 pub const RECEIVE_BUFFER: usize = 256 * 1024;
 
+/// The turn of this loop.
+pub type LoopTurn = Turn<LoopKernel, Entry, Source, Ledger>;
+
 pub struct Core {
-    pub turn: Turn<LoopKernel, Entry, Source, Ledger>,
+    pub turn: LoopTurn,
     pub buffer: Room,
     /// Working memory of TLS sessions, made with the first and lent out while one works.
     pub scratch: Option<Box<Scratch>>,

@@ -11,10 +11,11 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::attempts::{self, Attempt};
+use super::attempts::{self, Attempt, Trial};
 use super::core::{Core, LoopKernel};
 use super::entry::Entry;
-use super::{clock, readers, run, schedule, tasks, watched};
+use super::readers::{self, Direction};
+use super::{clock, run, schedule, sockets, tasks, watched};
 use crate::datagram;
 use crate::ffi::cell::LoopCell;
 use crate::ffi::class::Native;
@@ -306,10 +307,15 @@ impl Loop {
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         writing: bool,
-        function: &Bound<'py, PyAny>,
-        arguments: &Bound<'py, PyTuple>,
+        function: Py<PyAny>,
+        arguments: Py<PyTuple>,
     ) -> PyResult<Bound<'py, Attempt>> {
-        attempts::begin(slf, fd, writing, function, arguments)
+        let direction = if writing {
+            Direction::Write
+        } else {
+            Direction::Read
+        };
+        attempts::begin(slf, fd, direction, Trial::Call(function, arguments))
     }
 
     /// Queues a handle, perhaps once more, from any thread.
@@ -684,6 +690,7 @@ impl Loop {
     /// What CPython raises when a class cannot be made.
     pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add_class::<Self>()?;
+        module.add_class::<Attempt>()?;
         add_methods::<Self>(
             module.py(),
             vec![
@@ -698,6 +705,9 @@ impl Loop {
                 method(c"_add_reader", readers::add_reader_handle, c"_add_reader($self, fd, callback, *args)\n--\n\nAs add_reader(); returns the handle."),
                 method(c"_add_writer", readers::add_writer_handle, c"_add_writer($self, fd, callback, *args)\n--\n\nAs add_writer(); returns the handle."),
                 method(c"remove_reader", readers::remove_reader, c"remove_reader($self, fd)\n--\n\nUndoes add_reader(). Whether there was something to undo."),
+                method(c"_receive", sockets::receive_or_wait, c"_receive($self, sock, n)\n--\n\nWhat sock.recv(n) returns, or an Attempt of it."),
+                method(c"_receive_into", sockets::receive_into_or_wait, c"_receive_into($self, sock, buf)\n--\n\nWhat sock.recv_into(buf) returns, or an Attempt of it."),
+                method(c"_send", sockets::send_once, c"_send($self, sock, data)\n--\n\nHow many bytes sock.send(data) took, or None for all."),
                 method(c"add_writer", readers::add_writer, c"add_writer($self, fd, callback, *args)\n--\n\nCalls back whenever fd is writable."),
                 method(c"remove_writer", readers::remove_writer, c"remove_writer($self, fd)\n--\n\nUndoes add_writer(). Whether there was something to undo."),
             ],

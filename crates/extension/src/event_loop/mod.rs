@@ -15,6 +15,7 @@
 //! - `run.rs`      the turn: park, collect, expire, run the batch
 //! - `readers.rs`  add_reader, add_writer and their removal
 //! - `attempts.rs` calls that are tried again when their descriptor is ready
+//! - `sockets.rs` the tries of the `sock_*` methods
 //! - `tasks.rs`    create_task and create_future
 //! - `report.rs`   what went wrong in a callback
 //! - `subjects.rs` what an entry is, for those who watch
@@ -30,6 +31,7 @@ pub mod report;
 pub mod room;
 pub mod run;
 pub mod schedule;
+pub mod sockets;
 pub mod subjects;
 pub mod tasks;
 pub mod watched;

@@ -13,7 +13,7 @@ pub struct Imports {
     pub tasks: Py<PyDict>,
     pub futures: Py<PyDict>,
     pub transport_socket: Py<PyAny>,
-    pub socket: Py<PyAny>,
+    pub sockets: Sockets,
     pub buffered_protocol: Py<PyType>,
     pub strerror: Py<PyAny>,
     pub logger: Py<PyAny>,
@@ -29,6 +29,14 @@ pub struct Imports {
     pub is_coroutine_function: Py<PyAny>,
     pub loop_keyword: Py<PyTuple>,
     pub streams: Streams,
+}
+
+/// Python's own sockets: the class, and the methods as they were when the first loop was made.
+pub struct Sockets {
+    pub class: Py<PyType>,
+    pub recv: Py<PyAny>,
+    pub recv_into: Py<PyAny>,
+    pub send: Py<PyAny>,
 }
 
 /// asyncio's own streams: the classes, and the methods as they were when the first loop was made.
@@ -72,7 +80,12 @@ impl Imports {
             tasks: py.import("asyncio.tasks")?.dict().unbind(),
             futures: py.import("asyncio.futures")?.dict().unbind(),
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
-            socket: from("socket", "socket")?,
+            sockets: Sockets {
+                class: class("socket", "socket")?,
+                recv: class("socket", "socket")?.getattr(py, super::names::recv(py))?,
+                recv_into: class("socket", "socket")?.getattr(py, super::names::recv_into(py))?,
+                send: class("socket", "socket")?.getattr(py, super::names::send(py))?,
+            },
             buffered_protocol: class("asyncio", "BufferedProtocol")?,
             strerror: from("os", "strerror")?,
             logger: from("asyncio.log", "logger")?,

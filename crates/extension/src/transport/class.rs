@@ -5,9 +5,7 @@ use std::os::fd::RawFd;
 use epicycle_reactor::interest::Interest;
 use epicycle_reactor::kernel::Kernel;
 use epicycle_reactor::net::Address;
-use epicycle_reactor::stream::Flow;
-use epicycle_reactor::stream::WriteQueue;
-use epicycle_reactor::stream::{Action, Lifecycle};
+use epicycle_reactor::stream::{Action, Bursts, Flow, Lifecycle, WriteQueue};
 use epicycle_reactor::token::Token;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyType};
@@ -47,6 +45,8 @@ pub(super) struct State {
     pub life: Lifecycle,
     pub queue: WriteQueue<Chunk>,
     pub flow: Flow,
+    /// None where packets are not made of bytes.
+    pub bursts: Option<Bursts>,
     /// Whether the descriptor is watched for reading; the end of the input stops that without pausing.
     pub watching: bool,
     pub protocol: Option<Py<PyAny>>,
@@ -168,6 +168,7 @@ pub fn open<'py>(
         life: Lifecycle::new(),
         queue: WriteQueue::new(),
         flow: Flow::new(),
+        bursts: inet.then(Bursts::default),
         watching: false,
         protocol: Some(origin.protocol),
         kind,

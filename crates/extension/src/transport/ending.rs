@@ -114,15 +114,15 @@ pub(super) fn finish(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
     let (endpoint, server, protocol) = slf.state.with(py, |state| {
         state.life.finish();
         state.counted = None;
-        // Who asks for the address afterwards is told, as asyncio tells.
-        if state.local.is_none() {
-            let asked = slf
-                .owner
-                .get()
-                .cell
-                .with(py, |core| core.turn.kernel.local_address(state.fd));
-            state.local = asked.ok().and_then(Result::ok);
-        }
+        let asked = slf.owner.get().cell.with(py, |core| {
+            core.turn.corks.forget(state.fd);
+            // Who asks for the address afterwards is told, as asyncio tells.
+            match state.local {
+                Some(_) => None,
+                None => core.turn.kernel.local_address(state.fd).ok(),
+            }
+        });
+        state.local = state.local.take().or(asked.ok().flatten());
         (
             state.endpoint.take(py),
             state.server.take(),
@@ -149,6 +149,7 @@ pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let taken = slf.state.peek(|state| {
         // Others that go away with it may still call it; there is nothing any more that they could write to.
         state.life.finish();
+        let _ = slf.owner.get().cell.peek(|core| core.turn.corks.forget(state.fd));
         state.endpoint.take(py)
     });
     if let Err(error) = StreamTransport::unwatch(slf) {

@@ -70,7 +70,7 @@ pub fn closed(py: Python<'_>, peer: Option<&Address>) -> PyResult<Py<PyAny>> {
 /// # Errors
 /// What `socket.socket` raises.
 pub fn into_python(py: Python<'_>, fd: RawFd, peer: Option<&Address>) -> PyResult<Py<PyAny>> {
-    let socket = Imports::get(py)?.socket.bind(py);
+    let socket = Imports::get(py)?.sockets.class.bind(py);
     let fileno = (fd >= 0).then_some(fd);
     // Family, type and protocol are asked of the kernel where the peer does not tell.
     let family = match peer {

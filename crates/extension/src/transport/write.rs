@@ -11,6 +11,7 @@ use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyMemoryView};
 
 use super::class::{State, StreamTransport};
 use super::{ending, sendfile};
+use crate::event_loop::core::LoopTurn;
 use crate::event_loop::report;
 use crate::ffi::buffer::{Chunk, View};
 use crate::ffi::call;
@@ -151,7 +152,7 @@ fn write_all(
         }
         match state.life.write() {
             WriteVerdict::Accept => slf.owner.get().cell.with(py, |core| {
-                let written = send_or_queue(&mut core.turn.kernel, fd, state, data);
+                let written = send_or_queue(&mut core.turn, fd, state, data);
                 core.turn.counters.bytes_out.add(written.1 as u64);
                 written.0
             }),
@@ -195,24 +196,32 @@ fn during_sendfile(method: &str) -> PyErr {
 /// Sends what the kernel takes, queues the rest.  Says also how many bytes were sent.
 #[inline(always)]
 fn send_or_queue(
-    kernel: &mut impl Kernel,
+    turn: &mut LoopTurn,
     fd: RawFd,
     state: &mut State,
     data: &[Data<'_, '_>],
 ) -> (Written, usize) {
     let mut sent = 0;
     let mut blocked = !state.queue.is_empty();
+    let more = match (&mut state.bursts, data) {
+        (Some(bursts), [_]) => turn.corks.expects_more(bursts),
+        _ => false,
+    };
     let mut rest = data;
     while !blocked && !rest.is_empty() {
         let batch = &rest[..rest.len().min(MAX_IOVECS)];
         let outcome = if let [one] = batch {
-            kernel.send(fd, one.bytes())
+            if more {
+                turn.kernel.send_more(fd, one.bytes())
+            } else {
+                turn.kernel.send(fd, one.bytes())
+            }
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             for (slice, item) in slices.iter_mut().zip(batch) {
                 *slice = IoSlice::new(item.bytes());
             }
-            kernel.send_vectored(fd, &slices[..batch.len()])
+            turn.kernel.send_vectored(fd, &slices[..batch.len()])
         };
         let mut count = match outcome {
             Ok(count) => count,
@@ -220,6 +229,7 @@ fn send_or_queue(
             Err(error) => return (Written::Failed(error), sent),
         };
         sent += count;
+        turn.corks.sent(fd, more);
         for item in batch {
             let length = item.bytes().len();
             if count >= length {

@@ -115,6 +115,13 @@ pub trait Kernel: Send {
     /// Sends what fits; a broken pipe is an error, never a signal.
     fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize>;
 
+    /// Sends what fits, and says that more follows at once: TCP need not make a packet of it before that is there, or
+    /// before [`Kernel::push`]. It does so by itself after a fifth of a second. To other sockets it is [`Kernel::send`].
+    fn send_more(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize>;
+
+    /// No more follows: what [`Kernel::send_more`] was given goes out. A socket that is not TCP's has nothing to push.
+    fn push(&mut self, fd: RawFd) -> io::Result<()>;
+
     /// Sends what fits of several pieces, at most [`MAX_IOVECS`] of them.
     fn send_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 

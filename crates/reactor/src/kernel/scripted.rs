@@ -71,6 +71,8 @@ struct Socket {
     incoming: VecDeque<Incoming>,
     sends: VecDeque<SendResult>,
     sent: Vec<u8>,
+    /// Waits for what was said to follow.
+    held: Vec<u8>,
     datagrams: VecDeque<Result<Datagram, i32>>,
     sent_to: Vec<(Vec<u8>, Address)>,
     accepts: VecDeque<Result<OwnedFd, i32>>,
@@ -440,8 +442,21 @@ impl Kernel for ScriptedKernel {
 
     fn send(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
         let length = self.take_send(fd, data.len())?;
-        self.socket_state(fd, |socket| socket.sent.extend_from_slice(&data[..length]))?;
+        self.socket_state(fd, |socket| {
+            socket.held.extend_from_slice(&data[..length]);
+            socket.sent.append(&mut socket.held);
+        })?;
         Ok(length)
+    }
+
+    fn send_more(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
+        let length = self.take_send(fd, data.len())?;
+        self.socket_state(fd, |socket| socket.held.extend_from_slice(&data[..length]))?;
+        Ok(length)
+    }
+
+    fn push(&mut self, fd: RawFd) -> io::Result<()> {
+        self.socket_state(fd, |socket| socket.sent.append(&mut socket.held))
     }
 
     fn send_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

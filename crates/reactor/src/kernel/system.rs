@@ -449,6 +449,21 @@ impl Kernel for SystemKernel {
     }
 
     #[inline]
+    fn send_more(&mut self, fd: RawFd, data: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
+        Ok(net::send(borrow(fd)?, data, flags)?)
+    }
+
+    #[inline]
+    fn push(&mut self, fd: RawFd) -> io::Result<()> {
+        // Taking the cork out sends what is left, whether one was in or not.
+        match sockopt::set_tcp_cork(borrow(fd)?, false) {
+            Err(Errno::OPNOTSUPP | Errno::NOPROTOOPT) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    #[inline]
     fn send_vectored(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         Ok(net::sendmsg(

@@ -337,6 +337,8 @@ KNOWN: dict[str, Known] = {
     "asyncio.streams.StreamWriter.wait_closed": Known("stream", "StreamWriter.wait_closed", _written),
     "asyncio.base_subprocess.BaseSubprocessTransport._wait": Known("process", "Process.wait", _process),
     "epicycle.loop._sockets.Sockets._tried": Known("socket", "", _socket),
+    "epicycle.loop._sockets.Sockets.sock_recv": Known("socket", "", _socket),
+    "epicycle.loop._sockets.Sockets.sock_recv_into": Known("socket", "", _socket),
     "epicycle.loop._sendfile.SendingFiles._room": Known("socket", "", _socket),
     "epicycle.loop._connecting.Connecting._connect_transport": Known("socket", "", _made),
     "epicycle.loop._tls.Tls.start_tls": Known("socket", "start_tls", _made),
