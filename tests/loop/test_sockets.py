@@ -2,13 +2,24 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
 
 import pytest
 
-from toolkit import Recorder, attached, cancelled, finish, full_listener, listener, refusing, tcp_pair
+from toolkit import (
+    Recorder,
+    attached,
+    cancelled,
+    finish,
+    full_listener,
+    listener,
+    refusing,
+    script,
+    tcp_pair,
+)
 
 METHODS = ["sock_recv", "sock_recv_into", "sock_sendall", "sock_accept", "sock_connect"]
 
@@ -391,5 +402,140 @@ def test_what_a_socket_closed_meanwhile_receives_is_returned(loop):
             one.close()
             two.send(b"late")
             assert await task == b"late"
+
+    finish(loop, main())
+
+
+SEEN = """
+import asyncio, socket
+seen = []
+
+def noted(owner, name):
+    method = getattr(owner, name)
+    def wrapper(*args, **kwargs):
+        seen.append(name)
+        return method(*args, **kwargs)
+    setattr(owner, name, wrapper)
+
+def loop():
+    for owner, name in REPLACED:
+        noted(owner, name)
+    return new_loop()
+
+async def echo(reader, writer):
+    writer.write(await reader.readexactly(4))
+    await writer.drain()
+    writer.close()
+
+async def talk():
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, server.sockets[0].getsockname())
+        await loop.sock_sendall(sock, b"ping")
+        assert await loop.sock_recv(sock, 100) == b"ping"
+        assert await loop.sock_recv_into(sock, bytearray(9)) == 0
+    server.close()
+
+with asyncio.Runner(loop_factory=loop) as runner:
+    runner.run(talk())
+print(*sorted(set(seen)))
+"""
+
+
+def test_methods_that_were_replaced_before_the_first_loop_are_called(loop_name):
+    """A program that guards or counts them has done so by then."""
+    names = ["connect", "recv", "recv_into", "send"]
+    replaced = ", ".join(f"(socket.socket, {name!r})" for name in names)
+    replaced += ", (asyncio.StreamReader, 'feed_data')"
+    ended = script(loop_name, SEEN.replace("REPLACED", f"[{replaced}]"))
+    assert ended.stdout.split() == sorted([*names, "feed_data"])
+
+
+def test_methods_that_are_replaced_between_two_calls_are_called(loop, monkeypatch):
+    async def main():
+        with tcp_pair() as (one, two):
+            await loop.sock_sendall(one, b"a")
+            seen = []
+
+            def noting(name):
+                method = getattr(socket.socket, name)
+
+                def wrapper(*args):
+                    seen.append(name)
+                    return method(*args)
+
+                monkeypatch.setattr(socket.socket, name, wrapper)
+
+            for name in ["recv", "recv_into", "send"]:
+                noting(name)
+            await loop.sock_sendall(one, b"b")
+            assert await loop.sock_recv(two, 1) == b"a"
+            buffer = bytearray(1)
+            assert await loop.sock_recv_into(two, buffer) == 1
+            assert (bytes(buffer), seen) == (b"b", ["send", "recv", "recv_into"])
+
+    finish(loop, main())
+
+
+@pytest.mark.parametrize("size", [1, 1000, 262_144, 262_145, 1_000_000])
+def test_no_more_is_received_than_was_asked_for(loop, size):
+    async def main():
+        data = os.urandom(1_000_000 if size > 1 else 50)
+        with tcp_pair() as (one, two):
+            sending = loop.create_task(loop.sock_sendall(one, data))
+            received = bytearray()
+            while len(received) < len(data):
+                piece = await loop.sock_recv(two, size)
+                assert 0 < len(piece) <= size
+                received += piece
+            await sending
+            assert received == data
+
+    finish(loop, main(), timeout=30)
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "1", None])
+def test_a_size_that_is_none_is_refused(loop, size):
+    async def main():
+        with tcp_pair() as (one, _):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                await loop.sock_recv(one, size)
+            with pytest.raises(type(caught.value)) as oracle:
+                one.recv(size)
+            assert str(caught.value) == str(oracle.value)
+
+    finish(loop, main())
+
+
+@pytest.mark.parametrize("method", ["sock_recv", "sock_recv_into"])
+def test_a_detached_socket_does_not_receive_what_is_anothers(loop, method):
+    async def main():
+        with tcp_pair() as (one, two):
+            argument = 100 if method == "sock_recv" else bytearray(100)
+            task = loop.create_task(getattr(loop, method)(one, argument))
+            await asyncio.sleep(0)
+            moved = socket.socket(fileno=one.detach())
+            with moved:
+                moved.setblocking(False)
+                two.send(b"for the new owner")
+                with pytest.raises(OSError) as caught:
+                    await task
+                assert caught.value.errno == errno.EBADF
+                assert await loop.sock_recv(moved, 100) == b"for the new owner"
+
+    finish(loop, main())
+
+
+@pytest.mark.epicycle_only
+def test_a_connection_within_the_machine_is_there_at_once(loop):
+    async def main():
+        with listener() as server, socket.socket() as sock:
+            sock.setblocking(False)
+            task = loop.create_task(loop.sock_connect(sock, server.getsockname()))
+            await asyncio.sleep(0)
+            assert task.done()
+            assert sock.getpeername() == server.getsockname()
 
     finish(loop, main())

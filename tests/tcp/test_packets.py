@@ -1,4 +1,4 @@
-"""What one callback writes in several pieces travels together, once callbacks have done so before; nothing waits for it."""
+"""What one callback writes in pieces travels together, once others have written like that; nothing waits for it."""
 
 import asyncio
 import socket

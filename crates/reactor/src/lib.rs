@@ -52,7 +52,7 @@ pub use interest::{Interest, Readiness};
 pub use kernel::scripted::ScriptedKernel;
 pub use kernel::system::SystemKernel;
 pub use kernel::{Event, Kernel, MAX_IOVECS, Wait, Waiter, Wake};
-pub use net::{Address, ListenOptions};
+pub use net::{Address, Dotted, ListenOptions};
 pub use ready::Ready;
 pub use registry::Registry;
 pub use stream::{Action, Bursts, Flow, Lifecycle, LimitError, WriteQueue, WriteVerdict};

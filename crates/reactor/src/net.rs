@@ -1,6 +1,6 @@
 //! Addresses and the options of a listening socket, as values.
 
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Where a socket is, or where its peer is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,6 +61,46 @@ impl Default for ListenOptions {
     }
 }
 
+/// An IPv4 address as text, without a way through the formatter, which takes as long as receiving a datagram.
+#[derive(Clone, Debug)]
+pub struct Dotted {
+    text: [u8; 15],
+    length: usize,
+}
+
+impl Dotted {
+    /// The text of an address.
+    #[inline]
+    pub fn of(address: Ipv4Addr) -> Self {
+        let mut dotted = Self {
+            text: [b'.'; 15],
+            length: 0,
+        };
+        for (index, octet) in address.octets().into_iter().enumerate() {
+            dotted.length += usize::from(index > 0);
+            if octet >= 100 {
+                dotted.push(octet / 100);
+            }
+            if octet >= 10 {
+                dotted.push(octet / 10 % 10);
+            }
+            dotted.push(octet % 10);
+        }
+        dotted
+    }
+
+    fn push(&mut self, digit: u8) {
+        self.text[self.length] = b'0' + digit;
+        self.length += 1;
+    }
+
+    /// As [`std::fmt::Display`] writes it.
+    #[inline]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +117,20 @@ mod tests {
             Address::UnixPath(Box::from(*b"/x")),
         ] {
             assert_eq!(other.as_socket_addr(), None);
+        }
+    }
+
+    #[test]
+    fn every_octet_is_written_as_the_formatter_writes_it() {
+        for octet in 0..=255 {
+            for address in [
+                Ipv4Addr::new(octet, 0, 9, 255),
+                Ipv4Addr::new(10, octet, octet, 99),
+                Ipv4Addr::new(127, 0, 0, octet),
+                Ipv4Addr::from([octet; 4]),
+            ] {
+                assert_eq!(Dotted::of(address).text(), address.to_string());
+            }
         }
     }
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,6 +13,11 @@ from typing import Any
 
 from epicycle import _epicycle
 from epicycle.loop._part import Part
+
+# The one of the compiled part, whatever a program has put in its place.
+_CONNECT = _socket.socket.connect
+# What Python raises BlockingIOError and InterruptedError for.
+_ON_ITS_WAY = frozenset({errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY, errno.EINTR})
 
 
 def refuse_ssl(sock: socket.socket) -> None:
@@ -60,24 +68,24 @@ class Sockets(Part):
         """Receives up to `n` bytes; empty when the peer has ended its side."""
         # Awaited here and not in a method that both share: that would be one more coroutine for each call.
         tried = self._receive(sock, n)
-        if type(tried) is not _epicycle.Attempt:
+        if not isinstance(tried, _epicycle.Attempt):
             return tried
         try:
             return await tried.future
         finally:
             tried.stop()
-            tried = None  # type: ignore[assignment]
+            del tried
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Receives into `buf`; the number of bytes."""
         tried = self._receive_into(sock, buf)
-        if type(tried) is not _epicycle.Attempt:
+        if not isinstance(tried, _epicycle.Attempt):
             return tried
         try:
             return await tried.future
         finally:
             tried.stop()
-            tried = None  # type: ignore[assignment]
+            del tried
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """Accepts a connection: its socket, non-blocking, and the peer's address."""
@@ -105,11 +113,22 @@ class Sockets(Part):
 
     async def _connect(self, sock: socket.socket, address: Any) -> None:
         """The same to an address that needs no look-up."""
-        try:
-            sock.connect(address)
-            return
-        except (BlockingIOError, InterruptedError):
-            pass
+        if type(sock).connect is _CONNECT and sock.gettimeout() == 0:
+            # That the connection is on its way is told as a number, which costs less than an exception.
+            number = sock.connect_ex(address)
+            if number == 0:
+                return
+            if number not in _ON_ITS_WAY:
+                raise OSError(number, os.strerror(number))
+            # Between two programs on one machine it is there by now, and there is nothing to wait for.
+            if number == errno.EINPROGRESS and self._is_connected(sock.fileno()):
+                return
+        else:
+            try:
+                sock.connect(address)
+                return
+            except (BlockingIOError, InterruptedError):
+                pass
         await self._tried(sock, True, _check_connected, sock, address)
 
     def _stop_writing(self, fd: int, handle: asyncio.Handle, done: asyncio.Future[Any]) -> None:

@@ -318,6 +318,12 @@ impl Loop {
         attempts::begin(slf, fd, direction, Trial::Call(function, arguments))
     }
 
+    /// Whether the socket has a peer.
+    fn _is_connected(&self, py: Python<'_>, fd: i32) -> PyResult<bool> {
+        self.cell
+            .with(py, |core| core.turn.kernel.peer_address(fd).is_ok())
+    }
+
     /// Queues a handle, perhaps once more, from any thread.
     fn _queue_handle(&self, handle: &Bound<'_, PyAny>) -> PyResult<()> {
         let entry = match Native::<Handle>::cast(handle) {

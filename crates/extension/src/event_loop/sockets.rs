@@ -147,8 +147,7 @@ pub fn receive_into_or_wait(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyRes
 }
 
 fn wait(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, trial: Trial) -> PyResult<Py<PyAny>> {
-    attempts::begin(slf, sock, Direction::Read, trial)
-        .map(|attempt| attempt.into_any().unbind())
+    attempts::begin(slf, sock, Direction::Read, trial).map(|attempt| attempt.into_any().unbind())
 }
 
 /// The socket of a call, as asyncio wants it.
@@ -186,5 +185,7 @@ pub fn send_once(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<PyAn
         });
     }
     let sent = unless_it_blocks(py, call::method1(sock, names::send(py), data))?;
-    Ok(sent.unwrap_or_else(|| PyInt::new(py, 0).into_any()).unbind())
+    Ok(sent
+        .unwrap_or_else(|| PyInt::new(py, 0).into_any())
+        .unbind())
 }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 
-use epicycle_reactor::net::Address;
+use epicycle_reactor::net::{Address, Dotted};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 /// `MemoryError`, and a path that does not decode.
 pub fn to_python(py: Python<'_>, address: &Address) -> PyResult<Py<PyAny>> {
     Ok(match address {
-        Address::V4(address) => (address.ip().to_string(), address.port())
+        Address::V4(address) => (Dotted::of(*address.ip()).text(), address.port())
             .into_pyobject(py)?
             .into_any()
             .unbind(),

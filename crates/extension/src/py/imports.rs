@@ -31,7 +31,8 @@ pub struct Imports {
     pub streams: Streams,
 }
 
-/// Python's own sockets: the class, and the methods as they were when the first loop was made.
+/// Python's own sockets: the class, and the methods that its compiled part gives it, whatever a program has put in their
+/// place.
 pub struct Sockets {
     pub class: Py<PyType>,
     pub recv: Py<PyAny>,
@@ -39,7 +40,8 @@ pub struct Sockets {
     pub send: Py<PyAny>,
 }
 
-/// asyncio's own streams: the classes, and the methods as they were when the first loop was made.
+/// asyncio's own streams: the classes, and the methods as asyncio wrote them; `None` for one that a program had replaced
+/// before the first loop was made.
 pub struct Streams {
     pub protocol: Py<PyType>,
     pub reader: Py<PyType>,
@@ -82,9 +84,9 @@ impl Imports {
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
             sockets: Sockets {
                 class: class("socket", "socket")?,
-                recv: class("socket", "socket")?.getattr(py, super::names::recv(py))?,
-                recv_into: class("socket", "socket")?.getattr(py, super::names::recv_into(py))?,
-                send: class("socket", "socket")?.getattr(py, super::names::send(py))?,
+                recv: class("_socket", "socket")?.getattr(py, super::names::recv(py))?,
+                recv_into: class("_socket", "socket")?.getattr(py, super::names::recv_into(py))?,
+                send: class("_socket", "socket")?.getattr(py, super::names::send(py))?,
             },
             buffered_protocol: class("asyncio", "BufferedProtocol")?,
             strerror: from("os", "strerror")?,
@@ -101,12 +103,37 @@ impl Imports {
             streams: Streams {
                 protocol: class("asyncio.streams", "StreamReaderProtocol")?,
                 reader: class("asyncio.streams", "StreamReader")?,
-                data_received: class("asyncio.streams", "StreamReaderProtocol")?
-                    .getattr(py, super::names::data_received(py))?,
-                feed_data: class("asyncio.streams", "StreamReader")?
-                    .getattr(py, super::names::feed_data(py))?,
+                data_received: written_by_asyncio(
+                    &class("asyncio.streams", "StreamReaderProtocol")?
+                        .bind(py)
+                        .getattr(super::names::data_received(py))?,
+                )?,
+                feed_data: written_by_asyncio(
+                    &class("asyncio.streams", "StreamReader")?
+                        .bind(py)
+                        .getattr(super::names::feed_data(py))?,
+                )?,
             },
         })
+    }
+}
+
+fn file_of<'py>(function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    function.getattr("__code__")?.getattr("co_filename")
+}
+
+/// The method, if its code stands in asyncio's own file.
+fn written_by_asyncio(method: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = method.py();
+    // A function of the same file that nobody has a reason to replace.
+    let other = py
+        .import("asyncio.streams")?
+        .getattr("FlowControlMixin")?
+        .getattr("__init__")?;
+    let known = file_of(&other)?;
+    match file_of(method) {
+        Ok(found) if found.eq(&known)? => Ok(method.clone().unbind()),
+        _ => Ok(py.None()),
     }
 }
 

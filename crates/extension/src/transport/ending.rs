@@ -149,7 +149,11 @@ pub(super) fn abandoned(slf: &Native<'_, StreamTransport>) {
     let taken = slf.state.peek(|state| {
         // Others that go away with it may still call it; there is nothing any more that they could write to.
         state.life.finish();
-        let _ = slf.owner.get().cell.peek(|core| core.turn.corks.forget(state.fd));
+        let _ = slf
+            .owner
+            .get()
+            .cell
+            .peek(|core| core.turn.corks.forget(state.fd));
         state.endpoint.take(py)
     });
     if let Err(error) = StreamTransport::unwatch(slf) {
