@@ -426,14 +426,20 @@ def test_several_pieces_pause_and_may_come_late_in_every_version(loop):
     finish(loop, main())
 
 
-def test_a_loop_has_a_page_and_a_doorbell(loop_factory, otherwise):
+def test_a_loop_has_an_alarm_a_page_and_a_doorbell(loop_factory, otherwise):
     before = open_descriptors()
     loop = loop_factory()
     opened = [target for fd, target in open_descriptors().items() if before.get(fd) != target]
     kinds = sorted(re.sub(r":\[\d+\]| \(deleted\)", "", target) for target in opened)
     assert kinds == otherwise(
         asyncio=["anon_inode:[eventpoll]", "socket", "socket"],
-        epicycle=["/memfd:epicycle-loop", "anon_inode:[eventfd]", "anon_inode:[eventpoll]", "pipe"],
+        epicycle=[
+            "/memfd:epicycle-loop",
+            "anon_inode:[eventfd]",
+            "anon_inode:[eventpoll]",
+            "anon_inode:[timerfd]",
+            "pipe",
+        ],
     )
     loop.close()
     assert new_descriptors(before) == {}

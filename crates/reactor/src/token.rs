@@ -8,11 +8,14 @@
 pub struct Token(u64);
 
 impl Token {
-    /// The highest slot a registry may give out; the one above is the kernel's own, for its waker.
+    /// The highest slot a registry may give out; the one above is the kernel's own, for its waker and its alarm.
     pub const MAX_SLOT: u32 = u32::MAX - 1;
 
     /// What the kernel files its waker under. No registry gives it out.
     pub(crate) const WAKER: Self = Self(u64::MAX);
+
+    /// What the kernel files its alarm under. No registry gives it out.
+    pub(crate) const ALARM: Self = Self(u64::MAX - 1);
 
     /// Puts a token together.
     #[inline]

@@ -8,6 +8,7 @@
 //! | file | which kernel |
 //! | --- | --- |
 //! | [`system`] | the operating system's (Linux: epoll). Another system's twin would stand beside it |
+//! | `alarm` | its deadlines to the nanosecond |
 //! | [`scripted`] | one that does what a test tells it to, on a clock that the test moves |
 
 use std::io::{self, IoSlice};
@@ -18,10 +19,11 @@ use crate::net::{Address, ListenOptions};
 use crate::time::Nanos;
 use crate::token::Token;
 
+mod alarm;
 pub mod scripted;
 #[expect(
     unsafe_code,
-    reason = "descriptors by number become borrowed ones; epoll_pwait2 by hand"
+    reason = "descriptors by number become borrowed ones; the list of events moves between threads"
 )]
 pub mod system;
 

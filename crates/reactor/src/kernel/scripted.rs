@@ -14,6 +14,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+
 use super::{Event, Kernel, Wait, Waiter, Wake};
 use crate::interest::{Interest, Readiness};
 use crate::net::{Address, ListenOptions};
@@ -184,7 +186,7 @@ impl ScriptedKernel {
             .sockets
             .get_mut(&fd)
             .map(body)
-            .ok_or_else(|| error(libc::EBADF))
+            .ok_or_else(|| error(Errno::BADF.raw_os_error()))
     }
 
     /// What a `recv` on the socket finds next.

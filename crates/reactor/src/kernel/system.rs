@@ -1,9 +1,8 @@
 //! The operating system's kernel, on Linux: level-triggered epoll, and an eventfd to be woken by.
 //!
-//! **Timeouts** are nanoseconds where the kernel has `epoll_pwait2` (Linux 5.11), milliseconds rounded up
-//! elsewhere. It is asked once, when the kernel is made, and the answer is kept with its reason
-//! ([`SystemKernel::facts`]). Where a timeout needs no nanoseconds (none, for ever, or far away) the older call is
-//! used all the same, because it costs about half.
+//! **Timeouts** are nanoseconds where the system has a timerfd for us ([`Alarm`]), milliseconds rounded up elsewhere. It
+//! is asked once, when the kernel is made, and the answer is kept with its reason ([`SystemKernel::facts`]). A timeout
+//! that needs no nanoseconds (none, for ever, or far away) is that of the wait itself, and costs no further call.
 //!
 //! **The waker** is watched edge-triggered: each write to an eventfd is an edge of its own whether or not the
 //! count was read before, so nobody has to read it, which saves a system call per wake-up. The count cannot
@@ -11,7 +10,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 
 use rustix::buffer::spare_capacity;
@@ -24,6 +23,7 @@ use rustix::net::{
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::alarm::Alarm;
 use super::{Event, Kernel, Wait, Waiter, Wake};
 use crate::interest::{Interest, Readiness};
 use crate::net::{Address, ListenOptions};
@@ -43,9 +43,9 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 /// How fine a timeout may be.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum TimeoutPrecision {
-    /// `epoll_pwait2`.
+    /// A timerfd.
     Nanoseconds,
-    /// `epoll_wait`, rounded up.
+    /// The timeout of `epoll_wait`, rounded up.
     Milliseconds,
 }
 
@@ -83,6 +83,7 @@ pub struct SystemKernel {
 struct Poller {
     epoll: Arc<OwnedFd>,
     eventfd: Arc<OwnedFd>,
+    alarm: Option<Arc<Alarm>>,
 }
 
 impl SystemKernel {
@@ -92,33 +93,22 @@ impl SystemKernel {
     /// No descriptor or memory is left for the epoll or the eventfd.
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let (timeouts, reason) = match probe_pwait2(&epoll) {
-            Ok(()) => (
-                TimeoutPrecision::Nanoseconds,
-                "the kernel has epoll_pwait2".to_owned(),
-            ),
-            Err(error) => (
-                TimeoutPrecision::Milliseconds,
-                format!("epoll_pwait2 does not work here: {error}"),
-            ),
-        };
-        Self::build(epoll, timeouts, reason)
+        match Alarm::new(&epoll) {
+            Ok(alarm) => Self::build(epoll, Some(alarm), "the kernel has timerfd".to_owned()),
+            Err(error) => Self::build(epoll, None, format!("timerfd does not work here: {error}")),
+        }
     }
 
-    /// One that does not use `epoll_pwait2`, as if the system had none.
+    /// One that does not use a timerfd, as if the system had none.
     ///
     /// # Errors
     /// As [`SystemKernel::new`].
     pub fn with_millisecond_timeouts() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Self::build(
-            epoll,
-            TimeoutPrecision::Milliseconds,
-            "milliseconds were asked for".to_owned(),
-        )
+        Self::build(epoll, None, "milliseconds were asked for".to_owned())
     }
 
-    fn build(epoll: OwnedFd, timeouts: TimeoutPrecision, reason: String) -> io::Result<Self> {
+    fn build(epoll: OwnedFd, alarm: Option<Alarm>, reason: String) -> io::Result<Self> {
         let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let edge = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(
@@ -127,10 +117,15 @@ impl SystemKernel {
             epoll::EventData::new_u64(Token::WAKER.to_u64()),
             edge,
         )?;
+        let timeouts = match alarm {
+            Some(_) => TimeoutPrecision::Nanoseconds,
+            None => TimeoutPrecision::Milliseconds,
+        };
         Ok(Self {
             poller: Some(Poller {
                 epoll: Arc::new(epoll),
                 eventfd: Arc::new(waker),
+                alarm: alarm.map(Arc::new),
             }),
             facts: SystemFacts {
                 poller: "epoll",
@@ -188,7 +183,7 @@ impl fmt::Debug for Events {
 pub struct SystemWaiter {
     epoll: Arc<OwnedFd>,
     events: Events,
-    timeouts: TimeoutPrecision,
+    alarm: Option<Arc<Alarm>>,
 }
 
 impl SystemWaiter {
@@ -216,12 +211,12 @@ impl SystemWaiter {
         if left == Nanos::ZERO {
             return self.wait_millis(Some(0));
         }
-        if self.timeouts == TimeoutPrecision::Milliseconds {
+        if self.alarm.is_none() {
             // Up, never down: a wait that ends early makes a loop that spins until the deadline.
             return self.wait_millis(Some(left.0.div_ceil(NANOS_PER_MILLI)));
         }
         if left >= FAR {
-            // A busy loop with a far deadline hardly ever gets there, and this call is the cheaper one by far.
+            // A busy loop with a far deadline hardly ever gets there, and this is one call less.
             // `now` may be of another clock than ours, so only the distance counts.
             let until = monotonic().saturating_add(left);
             self.wait_millis(Some(left.0 / NANOS_PER_MILLI))?;
@@ -229,13 +224,14 @@ impl SystemWaiter {
                 return Ok(());
             }
             left = until.saturating_sub(monotonic());
+            if left == Nanos::ZERO {
+                return Ok(());
+            }
         }
-        let (seconds, nanos) = left.split();
-        let timeout = KernelTimespec {
-            seconds: seconds as i64,
-            nanos: i64::from(nanos),
-        };
-        epoll_pwait2(&self.epoll, &mut self.events.0, &timeout)
+        if let Some(alarm) = &self.alarm {
+            alarm.set(left)?;
+        }
+        self.wait_millis(None)
     }
 }
 
@@ -261,7 +257,7 @@ impl Waiter for SystemWaiter {
         self.events.0.iter().filter_map(|event| {
             let (data, flags) = (event.data, event.flags);
             let token = Token::from_u64(data.u64());
-            (token != Token::WAKER).then(|| Event {
+            (token != Token::WAKER && token != Token::ALARM).then(|| Event {
                 token,
                 readiness: readiness(flags),
             })
@@ -386,10 +382,11 @@ impl Kernel for SystemKernel {
     }
 
     fn waiter(&mut self) -> io::Result<SystemWaiter> {
+        let poller = self.poller()?;
         Ok(SystemWaiter {
-            epoll: Arc::clone(&self.poller()?.epoll),
+            epoll: Arc::clone(&poller.epoll),
             events: Events(Vec::with_capacity(EVENTS)),
-            timeouts: self.facts.timeouts,
+            alarm: poller.alarm.clone(),
         })
     }
 
@@ -574,54 +571,4 @@ impl Kernel for SystemKernel {
         }
         Ok(())
     }
-}
-
-/// `struct __kernel_timespec`: 64 bits on every architecture, unlike the C library's.
-#[repr(C)]
-struct KernelTimespec {
-    seconds: i64,
-    nanos: i64,
-}
-
-fn probe_pwait2(epoll: &OwnedFd) -> io::Result<()> {
-    let mut events = Vec::with_capacity(1);
-    epoll_pwait2(
-        epoll,
-        &mut events,
-        &KernelTimespec {
-            seconds: 0,
-            nanos: 0,
-        },
-    )
-}
-
-/// `epoll_pwait2` without a signal mask. By hand: rustix has it only for builds that require Linux 5.11, and the
-/// C library's wrapper would keep the module from loading where there is none.
-#[inline]
-fn epoll_pwait2(
-    epoll: &OwnedFd,
-    events: &mut Vec<epoll::Event>,
-    timeout: &KernelTimespec,
-) -> io::Result<()> {
-    events.clear();
-    // SAFETY: the kernel writes at most `capacity` events into the vector's own memory, and `epoll::Event` has the
-    // layout of its `struct epoll_event`. The timeout is a live `__kernel_timespec`. There is no signal mask,
-    // whose size is then not looked at.
-    let count = unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            epoll.as_raw_fd(),
-            events.as_mut_ptr(),
-            events.capacity() as libc::c_int,
-            std::ptr::from_ref(timeout),
-            std::ptr::null::<libc::sigset_t>(),
-            0_usize,
-        )
-    };
-    let Ok(count) = usize::try_from(count) else {
-        return Err(io::Error::last_os_error());
-    };
-    // SAFETY: the kernel has just filled in that many, which is not more than the capacity.
-    unsafe { events.set_len(count) };
-    Ok(())
 }
