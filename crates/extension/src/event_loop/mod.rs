@@ -6,7 +6,8 @@
 //! `asyncio.AbstractEventLoop` and adds what is not worth compiling: coroutines that connect and serve, executors,
 //! signals.
 //!
-//! - `methods.rs`  every method that Python sees
+//! - `class.rs`    `Loop`: what it holds, the states it may be in, its fastest methods
+//! - `methods.rs`  every other method that Python sees
 //! - `core.rs`     the state behind the cell: the turn and its buffers
 //! - `room.rs`     memory that the kernel copies into
 //! - `entry.rs`    what waits in the queues, what a descriptor belongs to
@@ -22,10 +23,11 @@
 //! - `watched.rs`  what the loop does for those who watch
 
 pub mod attempts;
+pub mod class;
 pub mod clock;
 pub mod core;
 pub mod entry;
-pub mod methods;
+mod methods;
 pub mod readers;
 pub mod report;
 pub mod room;
@@ -36,4 +38,4 @@ pub mod subjects;
 pub mod tasks;
 pub mod watched;
 
-pub use methods::Loop;
+pub use class::Loop;
