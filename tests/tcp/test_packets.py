@@ -66,6 +66,24 @@ def test_a_callback_that_stops_short_is_not_waited_for(loop):
 
 @linux
 @pytest.mark.epicycle_only
+def test_a_cork_of_the_users_own_stays_in(loop):
+    async def main():
+        async with connected() as (client, server):
+            for _ in range(3):
+                await burst(server.transport, HEAD, BODY)
+            await arrived(client, (HEAD + BODY) * 3)
+            sock = server.transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            assert await burst(server.transport, HEAD) == 0
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 1
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            await arrived(client, HEAD)
+
+    finish(loop, main())
+
+
+@linux
+@pytest.mark.epicycle_only
 def test_callbacks_that_write_once_are_never_held_back(loop):
     async def main():
         async with connected() as (client, server):

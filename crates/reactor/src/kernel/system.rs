@@ -453,10 +453,13 @@ impl Kernel for SystemKernel {
 
     #[inline]
     fn push(&mut self, fd: RawFd) -> io::Result<()> {
-        // Taking the cork out sends what is left, whether one was in or not.
-        match sockopt::set_tcp_cork(borrow(fd)?, false) {
-            Err(Errno::OPNOTSUPP | Errno::NOPROTOOPT) => Ok(()),
-            outcome => Ok(outcome?),
+        let socket = borrow(fd)?;
+        match sockopt::tcp_cork(socket) {
+            // A cork of the user's own stays in.
+            Ok(true) | Err(Errno::OPNOTSUPP | Errno::NOPROTOOPT) => Ok(()),
+            // Taking out the one that is not in sends what is left.
+            Ok(false) => Ok(sockopt::set_tcp_cork(socket, false)?),
+            Err(error) => Err(error.into()),
         }
     }
 
