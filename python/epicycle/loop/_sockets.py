@@ -113,7 +113,7 @@ class Sockets(Part):
 
     async def _connect(self, sock: socket.socket, address: Any) -> None:
         """The same to an address that needs no look-up."""
-        if type(sock).connect is _CONNECT and sock.gettimeout() == 0:
+        if getattr(type(sock), "connect", None) is _CONNECT and sock.gettimeout() == 0:
             # That the connection is on its way is told as a number, which costs less than an exception.
             number = sock.connect_ex(address)
             if number == 0:

@@ -100,14 +100,14 @@ async def connection_raced(loop, folder):
 
 @contextlib.asynccontextmanager
 async def sock_connect(loop, folder):
-    """sock_connect() to a server."""
+    """sock_connect() to a server by its name: to a number it may be connected at once, and nothing can be cancelled."""
     async with serving() as (_, port, _):
 
         async def connect(made):
             sock = socket.socket()
             made.socket(sock)
             sock.setblocking(False)
-            await loop.sock_connect(sock, ("127.0.0.1", port))
+            await loop.sock_connect(sock, ("localhost", port))
 
         yield connect
 
