@@ -447,13 +447,15 @@ def test_a_loop_has_an_alarm_a_page_and_a_doorbell(loop_factory, otherwise):
 
 def test_a_job_of_the_default_executor_has_one_future(loop, otherwise):
     async def main():
-        future = loop.run_in_executor(None, int)
+        # A job that has ended by the time that its future is looked at shows nothing.
+        seen = threading.Event()
+        future = loop.run_in_executor(None, seen.wait)
         shown = "_chain_future" in repr(future)
-        await future
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            other = loop.run_in_executor(executor, int)
+            other = loop.run_in_executor(executor, seen.wait)
             chained = "_chain_future" in repr(other)
-            await other
+            seen.set()
+            await asyncio.gather(future, other)
         await loop.shutdown_default_executor()
         return shown, chained
 
