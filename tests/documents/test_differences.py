@@ -194,18 +194,18 @@ def test_a_timer_may_be_finer_than_a_millisecond(loop, otherwise):
     if _epicycle.build_facts()["timeout_precision"] != "nanoseconds":
         pytest.skip("this system's waits are whole milliseconds")
 
-    async def quickest():
-        """The shortest of many naps of a tenth of a millisecond; the first below a whole one will do."""
-        shortest = math.inf
-        for _ in range(100):
+    async def naps():
+        """How long naps of a tenth of a millisecond take, from the shortest."""
+        taken = []
+        for _ in range(50):
             start = loop.time()
             await asyncio.sleep(0.0001)
-            shortest = min(shortest, loop.time() - start)
-            if shortest < 0.001:
-                break
-        return shortest
+            taken.append(loop.time() - start)
+        return sorted(taken)
 
-    assert (finish(loop, quickest()) < 0.001) is otherwise(asyncio=False, epicycle=True)
+    # A busy machine makes them longer. One of asyncio's is shorter if the machine stops the loop just before the wait.
+    taken = finish(loop, naps())
+    assert (otherwise(asyncio=taken[25], epicycle=taken[0]) < 0.001) is otherwise(asyncio=False, epicycle=True)
 
 
 def test_an_idle_loop_takes_a_deadline_that_is_no_number_for_due(loop, otherwise):
