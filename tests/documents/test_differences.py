@@ -205,7 +205,9 @@ def test_a_timer_may_be_finer_than_a_millisecond(loop, otherwise):
 
     # A busy machine makes them longer. One of asyncio's is shorter if the machine stops the loop just before the wait.
     taken = finish(loop, naps())
-    assert (otherwise(asyncio=taken[25], epicycle=taken[0]) < 0.001) is otherwise(asyncio=False, epicycle=True)
+    assert (otherwise(asyncio=taken[25], epicycle=taken[0]) < 0.001) is otherwise(
+        asyncio=False, epicycle=True
+    )
 
 
 def test_an_idle_loop_takes_a_deadline_that_is_no_number_for_due(loop, otherwise):
