@@ -1,6 +1,7 @@
 """What one callback writes in pieces travels together, once others have written like that; nothing waits for it."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 
@@ -80,6 +81,35 @@ def test_a_cork_of_the_users_own_stays_in(loop):
             await arrived(client, HEAD)
 
     finish(loop, main())
+
+
+@linux
+@pytest.mark.epicycle_only
+def test_a_callback_that_ends_the_run_is_not_waited_for(loop):
+    async def begin(stack):
+        client, server = await stack.enter_async_context(connected())
+        for _ in range(3):
+            await burst(server.transport, HEAD, BODY)
+        await arrived(client, (HEAD + BODY) * 3)
+        return client, server
+
+    stack = contextlib.AsyncExitStack()
+    client, server = finish(loop, begin(stack))
+
+    def last():
+        server.transport.write(HEAD)
+        raise SystemExit
+
+    before = segments(server.transport)
+    loop.call_soon(last)
+    with pytest.raises(SystemExit):
+        loop.run_forever()
+    assert segments(server.transport) == before + 1
+    # Between two runs nobody would end what a callback began.
+    server.transport.write(BODY)
+    assert segments(server.transport) == before + 2
+    finish(loop, arrived(client, HEAD + BODY))
+    finish(loop, stack.aclose())
 
 
 @linux

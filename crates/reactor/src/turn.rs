@@ -386,6 +386,11 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
         self.ready.relax();
     }
 
+    /// In place of [`Turn::end_turn`] when an item ends the run: nothing that was sent is held back any longer.
+    pub fn leave(&mut self) {
+        self.corks.end(&mut self.kernel);
+    }
+
     /// A whole turn for an embedder whose items are never cancelled and that lets no other thread run.
     ///
     /// # Errors

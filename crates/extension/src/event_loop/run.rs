@@ -117,6 +117,9 @@ fn turn(
         expire(slf)?;
     }
     let outcome = run_batch(slf, page, shared);
+    if outcome.is_err() {
+        this.cell.with(py, |core| core.turn.leave())?;
+    }
     let left = shared.leave(py);
     outcome.and(left)
 }
