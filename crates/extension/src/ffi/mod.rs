@@ -4,7 +4,7 @@
 //! Out: safe types and functions; each upholds its own invariants and says them at its `unsafe` blocks.
 //!
 //! - `cell.rs`     state of a loop, reachable only with the interpreter attached and never twice at once
-//! - `class.rs`    native classes on top of asyncio's own (`Handle`, `Transport`), payload behind the base's slots
+//! - `class/`      native classes on top of asyncio's own (`Handle`, `Transport`), payload behind the base's slots
 //! - `place.rs`    a place for one object inside a native instance
 //! - `members.rs`  the slots of those base classes, read and written in place
 //! - `fastcall.rs` methods called with a C array of arguments, without tuple or dict

@@ -4,26 +4,34 @@
 //! PyO3 cannot derive from a class that is defined in Python, so these classes are made at run time: the base's
 //! instance comes first, our `Body` behind it, and the size is computed from the base that this interpreter has.
 //!
+//! - `mod.rs`    making a class and its instances; the freed ones that are kept
+//! - `native.rs` instances, borrowed or kept
+//! - `calls.rs`  what the interpreter calls
+//!
 //! The classes are made once per process (PyO3 refuses to load the module in a second interpreter), cannot be derived
 //! from, and cannot be instantiated from Python.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use pyo3::PyTraverseError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
-use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-use super::fastcall::{Definition, attached, guard};
+use super::fastcall::Definition;
 use super::members::all_slots;
-use super::nesting;
 use super::place::Place;
+
+mod calls;
+mod native;
+
+pub use calls::Visitor;
+pub use native::{Native, NativeRef};
+
+use calls::{clear, dealloc, finalize, repr, traverse};
 
 /// How an instance describes itself.
 pub type Repr<P> = fn(&Native<'_, P>) -> PyResult<Py<PyAny>>;
@@ -338,320 +346,4 @@ impl<P: Payload> Class<P> {
         self.spares.store(spares + 1, Ordering::Relaxed);
         true
     }
-}
-
-/// A live instance of P's class.
-#[repr(transparent)]
-pub struct Native<'py, P> {
-    object: Bound<'py, PyAny>,
-    of: PhantomData<fn() -> P>,
-}
-
-impl<P> Clone for Native<'_, P> {
-    fn clone(&self) -> Self {
-        Self {
-            object: self.object.clone(),
-            of: PhantomData,
-        }
-    }
-}
-
-impl<'py, P: Payload> Native<'py, P> {
-    /// The object as an instance of P's class, if it is one.
-    #[inline(always)]
-    pub fn cast<'a>(object: &'a Bound<'py, PyAny>) -> Option<&'a Self> {
-        // SAFETY: the type was compared.
-        P::class()
-            .is_type_of(object)
-            .then(|| unsafe { Self::from_checked(object) })
-    }
-
-    /// # Safety
-    /// The object is an instance of P's class.
-    #[inline(always)]
-    pub(super) unsafe fn from_checked<'a>(object: &'a Bound<'py, PyAny>) -> &'a Self {
-        // SAFETY: `Native` is a transparent wrapper of `Bound`.
-        unsafe { &*ptr::from_ref(object).cast::<Self>() }
-    }
-
-    #[inline(always)]
-    pub fn py(&self) -> Python<'py> {
-        self.object.py()
-    }
-
-    #[inline(always)]
-    pub fn as_ptr(&self) -> *mut ffi::PyObject {
-        self.object.as_ptr()
-    }
-
-    #[inline(always)]
-    pub fn as_any(&self) -> &Bound<'py, PyAny> {
-        &self.object
-    }
-
-    #[inline(always)]
-    pub fn into_any(self) -> Bound<'py, PyAny> {
-        self.object
-    }
-
-    /// A reference to keep.
-    #[inline(always)]
-    pub fn unbind(self) -> NativeRef<P> {
-        NativeRef {
-            object: self.object.unbind(),
-            of: PhantomData,
-        }
-    }
-}
-
-impl<P: Payload> Deref for Native<'_, P> {
-    type Target = P;
-
-    #[inline(always)]
-    fn deref(&self) -> &P {
-        // SAFETY: an instance of P's class, whose payload was written when it was made and stays until it is freed.
-        unsafe { &(*P::class().body(self.as_ptr())).payload }
-    }
-}
-
-/// A reference to an instance of P's class, kept without a `Python` token.
-pub struct NativeRef<P> {
-    object: Py<PyAny>,
-    of: PhantomData<fn() -> P>,
-}
-
-impl<P: Payload> NativeRef<P> {
-    #[inline(always)]
-    pub fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Native<'py, P> {
-        // SAFETY: made from a `Native`.
-        unsafe { Native::from_checked(self.object.bind(py)) }
-    }
-
-    #[inline(always)]
-    pub fn into_bound(self, py: Python<'_>) -> Native<'_, P> {
-        Native {
-            object: self.object.into_bound(py),
-            of: PhantomData,
-        }
-    }
-
-    #[inline(always)]
-    pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self {
-            object: self.object.clone_ref(py),
-            of: PhantomData,
-        }
-    }
-
-    pub fn as_py(&self) -> &Py<PyAny> {
-        &self.object
-    }
-
-    /// Gives up a reference to an instance that was hidden from the garbage collector.
-    ///
-    /// Most such instances are owned by one queue alone and die with this reference: for them the collector would
-    /// have worked in vain.  One that somebody else holds is shown to it now.
-    #[inline(always)]
-    pub fn release(self, _py: Python<'_>) {
-        let object = self.object.as_ptr();
-        // SAFETY: attached, and the reference is still ours.
-        unsafe {
-            if ffi::Py_REFCNT(object) > 1 && ffi::PyObject_GC_IsTracked(object) == 0 {
-                ffi::PyObject_GC_Track(object.cast());
-            }
-        }
-    }
-
-    /// Shows the instance to the garbage collector, on behalf of the one queue that owns it.
-    ///
-    /// If it is hidden and nobody else holds it, then what it holds is the queue's; if it is hidden and somebody else
-    /// holds it, nothing is shown, and what hangs on it stays alive.
-    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let object = self.object.as_ptr();
-        // SAFETY: the collector runs; the object is alive; slots hold NULL or a reference, and a `Py` is a pointer.
-        unsafe {
-            if ffi::PyObject_GC_IsTracked(object) != 0 {
-                return visit.call(&self.object);
-            }
-            if ffi::Py_REFCNT(object) == 1 {
-                let mut outcome = Ok(());
-                let mut show = |pointer: *mut ffi::PyObject| {
-                    if outcome.is_ok() && !pointer.is_null() {
-                        outcome = visit.call(&*(&raw const pointer).cast::<Py<PyAny>>());
-                    }
-                };
-                for offset in P::class().slots() {
-                    show(*object.cast::<u8>().offset(*offset).cast());
-                }
-                if size_of::<P>() != 0 {
-                    for place in (*P::class().body(object)).payload.places() {
-                        show(place.pointer());
-                    }
-                }
-                return outcome;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The garbage collector's question which objects an object owns.
-pub struct Visitor {
-    visit: ffi::visitproc,
-    argument: *mut c_void,
-    outcome: c_int,
-}
-
-impl Visitor {
-    pub fn object<T>(&mut self, object: &Py<T>) {
-        if self.outcome == 0 {
-            // SAFETY: the collector's own function and argument; the object is alive, its owner shows it.
-            self.outcome = unsafe { (self.visit)(object.as_ptr(), self.argument) };
-        }
-    }
-
-    /// An object, or NULL.
-    pub(super) fn pointer(&mut self, object: *mut ffi::PyObject) {
-        if self.outcome == 0 && !object.is_null() {
-            // SAFETY: as above.
-            self.outcome = unsafe { (self.visit)(object, self.argument) };
-        }
-    }
-
-    pub fn option<T>(&mut self, object: Option<&Py<T>>) {
-        if let Some(object) = object {
-            self.object(object);
-        }
-    }
-}
-
-unsafe extern "C" fn traverse<P: Payload>(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    argument: *mut c_void,
-) -> c_int {
-    let class = P::class();
-    let mut visitor = Visitor {
-        visit,
-        argument,
-        outcome: 0,
-    };
-    // SAFETY: called by the collector on a live instance.  A heap type is owned by its instances.  Slots hold NULL or
-    // an object.  Payloads only show what they own and take no references.
-    unsafe {
-        let mut show = |pointer: *mut ffi::PyObject| {
-            if visitor.outcome == 0 && !pointer.is_null() {
-                visitor.outcome = (visitor.visit)(pointer, visitor.argument);
-            }
-        };
-        show(ffi::Py_TYPE(object).cast());
-        for offset in class.slots() {
-            show(
-                *object
-                    .cast::<u8>()
-                    .offset(*offset)
-                    .cast::<*mut ffi::PyObject>(),
-            );
-        }
-        if P::ATTRIBUTES {
-            show((*class.body(object)).dict);
-        }
-        if size_of::<P>() != 0 {
-            (*class.body(object)).payload.traverse(&mut visitor);
-        }
-    }
-    visitor.outcome
-}
-
-/// # Safety
-/// A live instance of P's class.
-unsafe fn clear_slots<P: Payload>(object: *mut ffi::PyObject) {
-    let class = P::class();
-    // SAFETY: each slot owns its reference and is emptied before the reference is given back.
-    unsafe {
-        let take = |place: *mut *mut ffi::PyObject| {
-            let old = ptr::replace(place, ptr::null_mut());
-            ffi::Py_XDECREF(old);
-        };
-        for offset in class.slots() {
-            take(object.cast::<u8>().offset(*offset).cast());
-        }
-        if P::ATTRIBUTES {
-            take(&raw mut (*class.body(object)).dict);
-        }
-    }
-}
-
-unsafe extern "C" fn clear<P: Payload>(object: *mut ffi::PyObject) -> c_int {
-    attached(|py| {
-        // SAFETY: called by the collector on a live instance.
-        unsafe {
-            if size_of::<P>() != 0 {
-                (*P::class().body(object)).payload.clear(py);
-            }
-            clear_slots::<P>(object);
-        }
-    });
-    0
-}
-
-unsafe extern "C" fn finalize<P: Payload>(object: *mut ffi::PyObject) {
-    let Some(finalize) = P::FINALIZE else { return };
-    attached(|py| {
-        // An exception that is on its way must survive the finaliser.
-        let pending = PyErr::take(py);
-        // SAFETY: called on a live instance, at most once.
-        finalize(unsafe { Native::from_checked(Bound::ref_from_ptr(py, &object)) });
-        if let Some(error) = pending {
-            error.restore(py);
-        }
-    });
-}
-
-unsafe extern "C" fn dealloc<P: Payload>(object: *mut ffi::PyObject) {
-    // SAFETY: the object's last reference is gone: it is finalised (which may revive it), taken from the collector, and
-    // loses its weak references.  Then nothing leads to it any more.
-    attached(|_| unsafe {
-        if P::FINALIZE.is_some() && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
-            return;
-        }
-        ffi::PyObject_GC_UnTrack(object.cast());
-        if (*ffi::Py_TYPE(object)).tp_weaklistoffset != 0 {
-            ffi::PyObject_ClearWeakRefs(object);
-        }
-        nesting::bounded(object, dismantle::<P>);
-    });
-}
-
-/// The end of `dealloc`: empties the instance and frees it.
-///
-/// # Safety
-/// Attached; an instance of P's class that nothing leads to any more.
-unsafe fn dismantle<P: Payload>(object: *mut ffi::PyObject) {
-    // SAFETY: the object is ours alone: it is emptied, freed by its type's own function, and gives back its reference to
-    // the type.
-    unsafe {
-        let class = ffi::Py_TYPE(object);
-        if size_of::<P>() != 0 {
-            ptr::drop_in_place(&raw mut (*P::class().body(object)).payload);
-        }
-        clear_slots::<P>(object);
-        if !P::class().keep(object)
-            && let Some(free) = (*class).tp_free
-        {
-            free(object.cast());
-        }
-        ffi::Py_DECREF(class.cast());
-    }
-}
-
-unsafe extern "C" fn repr<P: Payload>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    guard(|py| {
-        // SAFETY: called on a live instance.
-        let slf = unsafe { Native::<P>::from_checked(Bound::ref_from_ptr(py, &object)) };
-        match P::REPR {
-            Some(text) => text(slf).map(Py::into_ptr),
-            None => Ok(slf.as_any().as_any().repr()?.into_any().into_ptr()),
-        }
-    })
 }
