@@ -1,9 +1,7 @@
 //! The descriptor is readable.
 
-use std::io;
-
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -78,16 +76,9 @@ fn receive<'py>(slf: &Native<'py, DatagramTransport>) -> PyResult<Received<'py>>
             data.into_any(),
             destination::sender(slf, from)?,
         )),
-        Err(error) if would_block(&error) => Ok(Received::Nothing),
+        Err(error) if errors::would_block(&error) => Ok(Received::Nothing),
         Err(error) => Ok(Received::Refused(errors::os_error(py, &error))),
     }
-}
-
-pub(super) fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 /// Sockets of families that only Python's socket knows the addresses of.
@@ -105,15 +96,10 @@ fn receive_foreign<'py>(slf: &Native<'py, DatagramTransport>) -> PyResult<Receiv
         .and_then(|both| both.extract::<(Bound<'py, PyAny>, Py<PyAny>)>(py));
     Ok(match received {
         Ok((data, from)) => Received::Datagram(data, from),
-        Err(error) if blocks(py, &error) => Received::Nothing,
+        Err(error) if errors::blocks(py, &error) => Received::Nothing,
         Err(error) if error.is_instance_of::<PyOSError>(py) => Received::Refused(error),
         Err(error) => Received::Failed(error),
     })
-}
-
-/// Whether Python's socket says that the call has to wait.
-pub(super) fn blocks(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py)
 }
 
 /// `transport.pause_reading()`

@@ -9,7 +9,6 @@ use pyo3::types::{PyBytes, PyInt, PyString};
 use super::class::DatagramTransport;
 use super::destination::{self, Destination};
 use super::ending;
-use super::receiving::{blocks, would_block};
 use crate::event_loop::report;
 use crate::ffi::call;
 use crate::ffi::class::Native;
@@ -116,7 +115,7 @@ fn send(slf: &Native<'_, DatagramTransport>, data: &[u8], to: &Destination) -> P
     })?;
     Ok(match (sent, to) {
         (Some(Ok(_)), _) => Sent::Done,
-        (Some(Err(error)), _) if would_block(&error) => Sent::Blocked,
+        (Some(Err(error)), _) if errors::would_block(&error) => Sent::Blocked,
         (Some(Err(error)), _) => Sent::Refused(errors::os_error(py, &error)),
         (None, Destination::Python(address)) => send_foreign(slf, data, address)?,
         (None, _) => Sent::Done,
@@ -141,7 +140,7 @@ fn send_foreign(
     Ok(
         match socket.call_method1(py, pyo3::intern!(py, "sendto"), arguments) {
             Ok(_) => Sent::Done,
-            Err(error) if blocks(py, &error) => Sent::Blocked,
+            Err(error) if errors::blocks(py, &error) => Sent::Blocked,
             Err(error) if error.is_instance_of::<PyOSError>(py) => Sent::Refused(error),
             Err(error) => Sent::Failed(error),
         },

@@ -4,7 +4,6 @@
 use std::io;
 
 use epicycle_reactor::kernel::Kernel;
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString};
 
@@ -28,12 +27,7 @@ pub type Tried<T> = PyResult<Option<T>>;
 pub fn unless_it_blocks<T>(py: Python<'_>, outcome: PyResult<T>) -> Tried<T> {
     match outcome {
         Ok(result) => Ok(Some(result)),
-        Err(error)
-            if error.is_instance_of::<PyBlockingIOError>(py)
-                || error.is_instance_of::<PyInterruptedError>(py) =>
-        {
-            Ok(None)
-        }
+        Err(error) if errors::blocks(py, &error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -41,14 +35,7 @@ pub fn unless_it_blocks<T>(py: Python<'_>, outcome: PyResult<T>) -> Tried<T> {
 fn tried<T>(py: Python<'_>, outcome: io::Result<T>) -> Tried<T> {
     match outcome {
         Ok(result) => Ok(Some(result)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(error) if errors::would_block(&error) => Ok(None),
         Err(error) => Err(errors::os_error(py, &error)),
     }
 }

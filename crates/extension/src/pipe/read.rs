@@ -90,14 +90,7 @@ impl Half for Reading {
                 class::push(slf, PipeWork::Eof)?;
                 class::push(slf, PipeWork::End)
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(())
-            }
+            Err(error) if errors::would_block(&error) => Ok(()),
             Err(error) => {
                 let quiet = error.raw_os_error() == Some(EIO);
                 let error = errors::os_error(py, &error);

@@ -60,13 +60,6 @@ enum Written {
     Failed(io::Error),
 }
 
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
-}
-
 impl Half for Writing {
     const NAME: &'static str = "PipeWriteTransport";
 
@@ -124,7 +117,7 @@ impl Half for Writing {
                         half.queue.advance(count, |chunk| finished.push(chunk));
                         Ok(half.queue.is_empty())
                     }
-                    Err(error) if would_block(&error) => Ok(false),
+                    Err(error) if errors::would_block(&error) => Ok(false),
                     Err(error) => {
                         half.discarded += 1;
                         Err(error)
@@ -315,7 +308,7 @@ fn write_or_queue(slf: &Slf<'_>, data: &[u8], rest: impl FnOnce(usize) -> Chunk)
             let core = &slf.owner.get().cell;
             taken = match core.with(py, |core| core.turn.kernel.write(state.fd, data))? {
                 Ok(count) => count,
-                Err(error) if would_block(&error) => 0,
+                Err(error) if errors::would_block(&error) => 0,
                 Err(error) => {
                     half.discarded = 1;
                     return Ok(Written::Failed(error));

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use pyo3::exceptions::{PyBaseException, PyKeyboardInterrupt, PyOSError, PySystemExit};
+use pyo3::exceptions::{
+    PyBaseException, PyBlockingIOError, PyInterruptedError, PyKeyboardInterrupt, PyOSError,
+    PySystemExit,
+};
 use pyo3::prelude::*;
 
 use super::imports::Imports;
@@ -20,6 +23,20 @@ pub fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
     }
+}
+
+/// Whether the system says that a call has to wait.
+#[inline]
+pub fn would_block(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Whether a method of Python's says so.
+pub fn blocks(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py)
 }
 
 /// Whether an exception must pass through the loop instead of being reported by it.

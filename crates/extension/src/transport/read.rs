@@ -30,14 +30,7 @@ impl<T> Received<T> {
         match outcome {
             Ok(0) => Self::End,
             Ok(count) => Self::Data(data(count)),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                Self::Nothing
-            }
+            Err(error) if errors::would_block(&error) => Self::Nothing,
             Err(error) => Self::Failed(error),
         }
     }

@@ -31,13 +31,6 @@ enum Written {
     Failed(io::Error),
 }
 
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
-}
-
 /// Data to write: `bytes` are kept, everything else is copied as far as the kernel does not take it at once.
 pub(crate) enum Data<'a, 'py> {
     Bytes(&'a Bound<'py, PyBytes>),
@@ -225,7 +218,7 @@ fn send_or_queue(
         };
         let mut count = match outcome {
             Ok(count) => count,
-            Err(error) if would_block(&error) => 0,
+            Err(error) if errors::would_block(&error) => 0,
             Err(error) => return (Written::Failed(error), sent),
         };
         sent += count;
@@ -279,7 +272,7 @@ pub(super) fn ready(slf: &Native<'_, StreamTransport>) -> PyResult<()> {
                     state.queue.advance(count, |chunk| finished.push(chunk));
                     Ok(Some(state.flow.after_shrink(state.queue.len_bytes())))
                 }
-                Err(error) if would_block(&error) => Ok(None),
+                Err(error) if errors::would_block(&error) => Ok(None),
                 Err(error) => Err(error),
             }
         })
