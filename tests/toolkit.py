@@ -62,6 +62,12 @@ async def until(condition, timeout=10.0):
             await asyncio.sleep(0)
 
 
+async def quiet(turns=20):
+    """Go round the loop so often that it has seen all that was ready: what has not happened then was not going to."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 async def cancelled(task):
     """Cancel `task` and wait for its end, which must be the cancellation."""
     task.cancel()

@@ -13,7 +13,7 @@ import weakref
 import pytest
 
 import epicycle
-from toolkit import finish, turn
+from toolkit import finish, turn, until
 
 
 @pytest.fixture
@@ -172,8 +172,7 @@ def test_a_result_that_somebody_else_gave_is_reported(loop, gate):
         work = loop.run_in_executor(None, gate.wait)
         work.set_result("else")
         gate.set()
-        while not reports:
-            await asyncio.sleep(0.001)
+        await until(lambda: reports)
         return await work
 
     assert finish(loop, main()) == "else"
@@ -208,8 +207,7 @@ def test_a_shutdown_can_cancel_what_waits(loop, gate):
         assert begun.wait(10)
         waiting = [loop.run_in_executor(None, int), pool.submit(int)]
         pool.shutdown(wait=False, cancel_futures=True)
-        while not waiting[0].done():
-            await asyncio.sleep(0.001)
+        await until(waiting[0].done)
         assert [it.cancelled() for it in waiting] == [True, True]
         gate.set()
         assert await busy

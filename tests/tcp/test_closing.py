@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from toolkit import Recorder, attached, connected, finish, until
+from toolkit import Recorder, attached, connected, finish, quiet, until
 
 
 class HalfOpen(Recorder):
@@ -64,7 +64,7 @@ def test_the_loss_is_told_after_the_last_byte_has_left(loop):
         async with attached(protocol) as (transport, peer):
             transport.write(bytes(20_000_000))
             transport.close()
-            await asyncio.sleep(0.005)
+            await quiet()
             assert not protocol.is_lost and transport.get_write_buffer_size() > 0
             left = 20_000_000
             while left:
@@ -98,7 +98,7 @@ def test_aborting_while_closing_ends_the_wait(loop):
         async with attached(protocol) as (transport, _):
             transport.write(bytes(20_000_000))
             transport.close()
-            await asyncio.sleep(0.002)
+            await quiet()
             transport.abort()
             await until(lambda: protocol.is_lost)
             assert protocol.events == ["made", "pause", "lost"]
@@ -131,7 +131,7 @@ def test_both_sides_may_end_writing(loop):
             client.transport.write_eof()
             server.transport.write_eof()
             await until(lambda: "eof" in server.events and "eof" in client.events)
-            await asyncio.sleep(0.002)
+            await quiet()
             assert not client.is_lost and not server.is_lost
 
     finish(loop, main())
@@ -247,7 +247,7 @@ def test_closing_with_data_unread_does_not_hurt(loop):
         async with connected() as (client, server):
             client.transport.pause_reading()
             server.transport.write(bytes(1_000_000))
-            await asyncio.sleep(0.005)
+            await quiet()
             client.transport.close()
             await until(lambda: client.is_lost and server.is_lost)
             assert client.lost is None

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from toolkit import Recorder, attached, connected, finish, script
+from toolkit import Recorder, attached, connected, finish, script, until
 
 linux = pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the system does not count segments")
 HEAD, BODY = b"head ", b"body "
@@ -28,8 +28,7 @@ async def burst(transport, *pieces):
 
 
 async def arrived(protocol, data):
-    while len(protocol.data) < len(data):
-        await asyncio.sleep(0.001)
+    await until(lambda: len(protocol.data) >= len(data))
     assert bytes(protocol.data) == data
     protocol.data.clear()
 

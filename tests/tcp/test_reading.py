@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from toolkit import Filler, Recorder, attached, connected, finish, until
+from toolkit import Filler, Recorder, attached, connected, finish, quiet, until
 
 
 def test_data_is_bytes(loop):
@@ -49,7 +49,7 @@ def test_reading_can_be_paused_and_resumed(loop):
             assert transport.is_reading() is False
             transport.pause_reading()
             peer.send(b"kept back")
-            await asyncio.sleep(0.005)
+            await quiet()
             assert protocol.data == b""
             assert transport.resume_reading() is None
             assert transport.is_reading() is True
@@ -70,7 +70,7 @@ def test_reading_may_be_paused_from_the_start(loop):
         async with attached(protocol) as (transport, peer):
             assert transport.is_reading() is False
             peer.send(b"kept back")
-            await asyncio.sleep(0.005)
+            await quiet()
             assert protocol.data == b""
             transport.resume_reading()
             await until(lambda: protocol.data == b"kept back")
@@ -91,7 +91,7 @@ def test_reading_may_be_paused_by_what_arrives(loop):
             await until(lambda: protocol.data)
             first = len(protocol.data)
             peer.send(b"more")
-            await asyncio.sleep(0.005)
+            await quiet()
             assert len(protocol.data) == first
             while len(protocol.data) < 100_004:
                 transport.resume_reading()
@@ -106,7 +106,7 @@ def test_the_end_is_held_back_as_well_while_paused(loop):
         async with attached(protocol) as (transport, peer):
             transport.pause_reading()
             peer.close()
-            await asyncio.sleep(0.005)
+            await quiet()
             assert protocol.events == ["made"]
             transport.resume_reading()
             await until(lambda: protocol.is_lost)
@@ -186,7 +186,7 @@ def test_a_protocol_may_keep_the_connection_open_at_the_end(loop):
         async with attached(protocol) as (transport, peer):
             peer.shutdown(socket.SHUT_WR)
             await until(lambda: "eof" in protocol.events)
-            await asyncio.sleep(0.002)
+            await quiet()
             assert protocol.events == ["made", "eof"] and not transport.is_closing()
             transport.write(b"still talking")
             assert await loop.sock_recv(peer, 100) == b"still talking"
@@ -375,7 +375,7 @@ def test_a_buffered_protocol_may_pause(loop):
         async with attached(protocol) as (transport, peer):
             peer.send(b"12345678")
             await until(lambda: protocol.data)
-            await asyncio.sleep(0.002)
+            await quiet()
             assert protocol.data == b"1234"
             transport.resume_reading()
             await until(lambda: protocol.data == b"12345678")

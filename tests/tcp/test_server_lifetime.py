@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from toolkit import Recorder, accepted, cancelled, finish, serving, until
+from toolkit import Recorder, accepted, cancelled, finish, quiet, serving, until
 
 WAITS_FOR_CONNECTIONS = sys.version_info >= (3, 12, 1)
 
@@ -94,12 +94,12 @@ def test_waiting_takes_until_the_last_connection_is_gone(loop):
     async def main():
         server = await make_server()
         _, writer = await connect(server)
-        await asyncio.sleep(0.01)
+        await quiet()
         waiting = [loop.create_task(server.wait_closed()) for _ in range(2)]
-        await asyncio.sleep(0.01)
+        await quiet()
         assert not any(task.done() for task in waiting)
         server.close()
-        await asyncio.sleep(0.01)
+        await quiet()
         assert not any(task.done() for task in waiting)
         writer.close()
         await writer.wait_closed()
@@ -112,7 +112,7 @@ def test_waiting_begins_before_closing(loop):
     async def main():
         server = await make_server()
         waiting = loop.create_task(server.wait_closed())
-        await asyncio.sleep(0.001)
+        await quiet()
         assert not waiting.done()
         server.close()
         await waiting
@@ -227,7 +227,7 @@ def test_closing_the_clients_lets_the_wait_end(loop):
     async def main():
         server = await make_server()
         reader, writer = await connect(server)
-        await asyncio.sleep(0.01)
+        await quiet()
         server.close()
         server.close_clients()
         await server.wait_closed()

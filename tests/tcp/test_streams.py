@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from toolkit import cancelled, finish, until
+from toolkit import cancelled, finish, quiet, until
 
 
 @contextlib.asynccontextmanager
@@ -120,9 +120,12 @@ def test_data_that_comes_in_pieces(loop):
     async def main():
         async with stream_pair() as ((reader, _), (_, writer)):
             reading = asyncio.create_task(reader.readuntil(b"END"))
+            sent = 0
             for piece in (b"begin ", b"E", b"N", b"D after"):
                 writer.write(piece)
-                await asyncio.sleep(0.001)
+                sent += len(piece)
+                # Each is seen for itself; the last one may have been taken out again.
+                await until(lambda sent=sent: reading.done() or len(reader._buffer) == sent)
             return await reading, await reader.read(100)
 
     assert finish(loop, main()) == (b"begin END", b" after")
@@ -158,7 +161,7 @@ def test_a_reader_nobody_reads_holds_the_sender_back(loop):
 
             sending = asyncio.create_task(send())
             await until(lambda: reader._paused and writer.transport.get_write_buffer_size() > 0)
-            await asyncio.sleep(0.02)
+            await quiet()
             # What is kept on either side stays within its limit and one more piece.
             assert len(reader._buffer) <= 2 * 10_000 + 256 * 1024
             assert writer.transport.get_write_buffer_size() <= 65536 + len(chunk)
@@ -174,7 +177,7 @@ def test_draining_waits_and_goes_on(loop):
             await writer.drain()
             writer.write(bytes(20_000_000))
             draining = [asyncio.create_task(writer.drain()) for _ in range(3)]
-            await asyncio.sleep(0.002)
+            await quiet()
             assert not any(task.done() for task in draining)
             await reader.readexactly(20_000_000)
             await asyncio.gather(*draining)
@@ -338,7 +341,7 @@ def test_a_subclass_of_the_stream_protocol_is_called(loop):
             )
             data = await reader.read()
             transport.close()
-            await asyncio.sleep(0.002)
+            await quiet()
             return data
 
     assert finish(loop, main()) == b"QUIET"

@@ -12,7 +12,7 @@ import weakref
 
 import pytest
 
-from toolkit import Filler, Recorder, attached, connected, finish, script, turn, until
+from toolkit import Filler, Recorder, attached, connected, finish, quiet, script, turn, until
 
 
 def test_a_transport_is_one_of_asyncio(loop):
@@ -101,7 +101,7 @@ def test_after_the_end_everything_is_harmless(loop):
             assert transport.is_reading() is False
             assert transport.can_write_eof() is True
             assert transport.get_protocol() is None
-            await asyncio.sleep(0.001)
+            await quiet()
             assert client.events == events
 
     finish(loop, main())

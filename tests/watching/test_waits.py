@@ -10,7 +10,7 @@ import time
 import pytest
 from looks import look, settle, waiting, waits_of
 
-from toolkit import finish, full_listener, listener, tcp_pair
+from toolkit import finish, full_listener, listener, tcp_pair, until
 
 pytestmark = pytest.mark.epicycle_only
 
@@ -229,8 +229,7 @@ def test_jobs_of_executors(loop):
             let_go.wait()
 
         async with waiting(thread=asyncio.to_thread(job), job=_in_executor(loop, job)):
-            while not blocked.is_set():
-                await asyncio.sleep(0.001)
+            await until(blocked.is_set)
             _, told = look(loop)
             for name in ("thread", "job"):
                 assert told[name]["waits"]["kind"] == "executor"
