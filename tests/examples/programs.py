@@ -36,8 +36,9 @@ class Program:
             start_new_session=True,
             env=child_environment() | {"PYTHONUNBUFFERED": "1"} | environment,
         )
+        # What has come so far; `output` and `errors` are the whole.
         self.printed = {"stdout": "", "stderr": ""}
-        self.open_pipes = 2
+        self.open_pipes = set(self.printed)
         self.changed = threading.Condition()
         self.readers = [
             threading.Thread(target=self._gather, args=(name, getattr(self.process, name)), daemon=True)
@@ -53,16 +54,22 @@ class Program:
                     self.printed[name] += line
                     self.changed.notify_all()
         with self.changed:
-            self.open_pipes -= 1
+            self.open_pipes.remove(name)
             self.changed.notify_all()
 
     @property
     def output(self):
-        return self.printed["stdout"]
+        """All of its standard output."""
+        return self._whole("stdout")
 
     @property
     def errors(self):
-        return self.printed["stderr"]
+        return self._whole("stderr")
+
+    def _whole(self, name):
+        # Nothing orders what one pipe has brought against a line on the other: `wait_for` what a running program says.
+        assert name not in self.open_pipes, f"{name} may go on: `finish` first"
+        return self.printed[name]
 
     def wait_for(self, pattern):
         """Wait until a line of either output matches `pattern`; the match's first group."""
@@ -93,7 +100,7 @@ class Program:
         return status
 
     def report(self):
-        return f"{' '.join(self.command)}\nstatus {self.process.poll()}\n{self.output}\n{self.errors}"
+        return f"{' '.join(self.command)}\nstatus {self.process.poll()}\n" + "\n".join(self.printed.values())
 
     def __enter__(self):
         return self

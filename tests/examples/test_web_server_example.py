@@ -23,7 +23,7 @@ def hello_server(*arguments):
 
 def test_index_and_greeting_are_served_on_epicycle():
     with hello_server() as (program, (host, port)):
-        assert_epicycle(program.output)
+        assert_epicycle(program.wait_for(r"^loop: (.*)"))
         answers, seconds = ask_at_once(host, port, ["/", "/hello/Ada", "/hello/%3Cb%3E", "/nowhere"])
         assert [status for status, _ in answers] == [200, 200, 200, 404]
         assert "<h1>Index</h1>" in answers[0][1]
@@ -51,7 +51,9 @@ def test_visitors_who_hang_up_do_not_disturb_the_others():
                 visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         answers, _ = ask_at_once(host, port, ["/hello/Ada"] * 5)
         assert [status for status, _ in answers] == [200] * 5
-        assert program.errors == "", program.report()
+        program.interrupt()
+        assert program.finish() == 0, program.report()
+    assert program.errors == "", program.report()
 
 
 def test_listens_on_ipv6(addresses):

@@ -91,4 +91,4 @@ def test_the_endpoint_without_async_does_not_block(server):
         with urllib.request.urlopen(f"{url}/openapi.json", timeout=PATIENCE) as answer:
             assert "/report" in json.load(answer)["paths"]
         assert thread.is_alive()
-    assert str(EXAMPLE) not in "".join(re.findall("the loop has been blocked.*", program.errors))
+    assert str(EXAMPLE) not in "".join(re.findall("the loop has been blocked.*", program.printed["stderr"]))

@@ -43,7 +43,7 @@ def who_answers(port):
 def test_a_killed_worker_is_replaced_and_ctrl_c_ends_all(method):
     with start("all_cores.py", "--workers", "2", "--seconds", "0", "--start-method", method) as program:
         port = int(program.wait_for(r"^listening on \S+ port (\d+)"))
-        before = {int(pid) for pid in re.findall(r"worker (\d+) on", program.output)}
+        before = {int(pid) for pid in re.findall(r"worker (\d+) on", program.printed["stdout"])}
         victim = who_answers(port)
         assert victim in before
         os.kill(victim, signal.SIGKILL)

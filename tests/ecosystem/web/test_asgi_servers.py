@@ -72,7 +72,7 @@ def test_events_come_in_their_order(server):
 
 def test_an_endless_stream_of_events_ends_with_its_reader(server):
     program, host, port = server
-    ended = program.output.count("events ended")
+    ended = program.printed["stdout"].count("events ended")
     with connection(host, port) as opened:
         opened.request("GET", "/events?count=100000000&pause=0.01")
         response = opened.getresponse()
@@ -104,7 +104,7 @@ def test_clients_that_die_in_a_request_do_not_disturb_the_others(server):
         die_in_a_request(host, port, f"GET /zeros/{50 * MEGABYTE} HTTP/1.1\r\nHost: {host}\r\n\r\n")
         die_in_a_request(host, port, "GET / HT")
     assert_epicycle(ask_json(host, port, "/")["loop"])
-    assert "epicycle/loop" not in program.errors, program.report()
+    assert "epicycle/loop" not in program.printed["stderr"], program.report()
 
 
 @pytest.mark.parametrize("name", parameters())

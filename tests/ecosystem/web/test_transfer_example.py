@@ -29,7 +29,7 @@ def transfer_server(*arguments):
 def test_a_hundred_megabytes_each_way_take_little_memory():
     with transfer_server() as (program, url):
         client = run("transfer_client.py", url, "--megabytes", "100")
-        assert_epicycle(program.output)
+        assert_epicycle(program.wait_for(r"^loop: (.*)"))
         assert_epicycle(client.output)
         assert "upload: 100000000 bytes whole" in client.output
         assert "download: 100000000 bytes whole" in client.output
@@ -37,6 +37,8 @@ def test_a_hundred_megabytes_each_way_take_little_memory():
         assert after - before < 16 * MEBIBYTE_IN_KIB
         peak = int(re.search(r"client: (\d+) KiB", client.output)[1])
         assert peak < 90 * MEBIBYTE_IN_KIB
+        program.interrupt()
+        assert program.finish() == 0, program.report()
         assert program.errors == client.errors == ""
 
 
@@ -54,6 +56,8 @@ def test_bodies_go_over_tls(tmp_path):
         assert client.output.count("20000000 bytes whole") == 2
         distrusting = run("transfer_client.py", url, "--patience", "60", status=1)
         assert "certificate verify failed" in one_line(distrusting)
+        program.interrupt()
+        assert program.finish() == 0, program.report()
         assert "Traceback" not in program.errors
 
 

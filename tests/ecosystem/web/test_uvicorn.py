@@ -96,6 +96,6 @@ def test_an_application_that_is_not_there_is_said_without_a_traceback():
 def test_the_example_starts_itself():
     with start("starlette_app.py", "--port", "0") as program:
         program.wait_for(r"(Uvicorn running)")
-        assert_epicycle(program.output)
+        assert_epicycle(program.wait_for(r"^started on (.*)"))
         program.interrupt()
         assert program.finish() == 0, program.report()
