@@ -34,6 +34,23 @@ where
     }
 }
 
+/// The same for one that cannot be set.
+pub fn read_only<P, G>(name: &'static CStr, get: G, doc: &'static CStr) -> ffi::PyGetSetDef
+where
+    P: Payload,
+    G: for<'py> Fn(&Native<'py, P>) -> PyResult<Option<Bound<'py, PyAny>>> + Copy,
+{
+    const { assert!(size_of::<G>() == 0) };
+    let _ = get;
+    ffi::PyGetSetDef {
+        name: name.as_ptr(),
+        get: Some(getter::<P, G>),
+        set: None,
+        doc: doc.as_ptr(),
+        closure: name.as_ptr().cast_mut().cast(),
+    }
+}
+
 unsafe extern "C" fn getter<P, G>(
     object: *mut ffi::PyObject,
     name: *mut c_void,

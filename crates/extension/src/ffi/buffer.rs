@@ -89,6 +89,23 @@ pub fn extend(array: &Bound<'_, PyByteArray>, data: &[u8]) -> PyResult<()> {
     Ok(())
 }
 
+/// Takes the first `count` bytes out of a `bytearray`, which has as many.  Runs no Python code.
+///
+/// # Errors
+/// `BufferError` while somebody looks into it, `MemoryError`; it is as it was then.
+#[inline]
+pub fn take<'py>(array: &Bound<'py, PyByteArray>, count: usize) -> PyResult<Bound<'py, PyBytes>> {
+    let py = array.py();
+    // SAFETY: nothing else runs meanwhile: the interpreter is held, and making `bytes` runs no Python code.
+    let taken = PyBytes::new(py, unsafe { &array.as_bytes()[..count] });
+    // SAFETY: attached; a `bytearray` takes slices.
+    let outcome = unsafe { ffi::PySequence_DelSlice(array.as_ptr(), 0, count as ffi::Py_ssize_t) };
+    if outcome < 0 {
+        return Err(PyErr::fetch(py));
+    }
+    Ok(taken)
+}
+
 /// A chunk of a write queue: a `bytes` object kept alive, or a copy of something mutable.
 pub enum Chunk {
     Bytes(Py<PyBytes>, usize),

@@ -122,6 +122,26 @@ pub fn method2<'py>(
     })
 }
 
+/// How far an iterator of something awaited has come.
+pub enum Sent<'py> {
+    Yielded(Bound<'py, PyAny>),
+    Returned(Bound<'py, PyAny>),
+}
+
+/// `iterator.send(None)`
+#[inline(always)]
+pub fn send_none<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Sent<'py>> {
+    let py = iterator.py();
+    let mut pointer = std::ptr::null_mut();
+    // SAFETY: attached; both objects are alive for the call.
+    let outcome = unsafe { ffi::PyIter_Send(iterator.as_ptr(), ffi::Py_None(), &raw mut pointer) };
+    let value = result(py, pointer)?;
+    Ok(match outcome {
+        ffi::PySendResult::PYGEN_NEXT => Sent::Yielded(value),
+        _ => Sent::Returned(value),
+    })
+}
+
 /// `callable(*positional, **keywords)`, the keywords' names being the trailing values' (`names` is a tuple of `str`).
 pub fn call_keywords<'py>(
     callable: &Bound<'py, PyAny>,

@@ -251,6 +251,26 @@ where
     }
 }
 
+/// Marks methods of classes that are defined in Python.
+pub struct OfObject;
+
+impl<F> Method<OfObject> for F
+where
+    F: for<'r, 'a, 'py> Fn(&'r Bound<'py, PyAny>, &'r Args<'a, 'py>) -> PyResult<Py<PyAny>>,
+    F: Copy + Send + Sync + 'static,
+{
+    #[inline(always)]
+    unsafe fn invoke<'a, 'py>(
+        self,
+        py: Python<'py>,
+        slf: *mut ffi::PyObject,
+        args: &Args<'a, 'py>,
+    ) -> PyResult<Py<PyAny>> {
+        // SAFETY: the caller keeps the receiver alive.
+        self(unsafe { Bound::ref_from_ptr(py, &slf) }, args)
+    }
+}
+
 /// One entry of a class's method table.
 pub struct Definition(ffi::PyMethodDef);
 
@@ -290,13 +310,41 @@ pub fn method_untold<S, F: Method<S>>(
     definition
 }
 
+/// A native method for a class that is defined in Python.
+pub struct ObjectDefinition(Definition);
+
+/// The definition of `function`, which takes any object for a receiver, under the name `name`.
+pub fn object_method<F: Method<OfObject>>(
+    name: &'static CStr,
+    function: F,
+    doc: &'static CStr,
+) -> ObjectDefinition {
+    ObjectDefinition(method(name, function, doc))
+}
+
+/// Puts native methods on a class that is defined in Python.
+///
+/// # Errors
+/// What setting an attribute of the class raises.
+pub fn add_object_methods(
+    class: &Bound<'_, PyType>,
+    methods: Vec<ObjectDefinition>,
+) -> PyResult<()> {
+    put_on(class, methods.into_iter().map(|method| method.0).collect())
+}
+
 /// Puts native methods on a class made by PyO3.
 pub fn add_methods<C: pyo3::PyClass>(py: Python<'_>, methods: Vec<Definition>) -> PyResult<()> {
-    let class: Bound<'_, PyType> = py.get_type::<C>();
+    put_on(&py.get_type::<C>(), methods)
+}
+
+fn put_on(class: &Bound<'_, PyType>, methods: Vec<Definition>) -> PyResult<()> {
+    let py = class.py();
     for definition in methods {
         // Lives as long as the class: both are never freed.
         let definition = Box::leak(Box::new(definition.into_raw()));
-        // SAFETY: the definition is static; the class is C's, which is what the trampoline expects of a receiver.
+        // SAFETY: the definition is static; the descriptor lets instances of the class through, which is what the
+        // trampoline expects of a receiver.
         let descriptor = unsafe {
             let pointer = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
             Bound::from_owned_ptr_or_err(py, pointer)?

@@ -128,7 +128,10 @@ pub(super) unsafe extern "C" fn dealloc<P: Payload>(object: *mut ffi::PyObject) 
     // SAFETY: the object's last reference is gone: it is finalised (which may revive it), taken from the collector, and
     // loses its weak references.  Then nothing leads to it any more.
     attached(|_| unsafe {
-        if P::FINALIZE.is_some() && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+        if P::FINALIZE.is_some()
+            && !(*P::class().body(object)).payload.is_over()
+            && ffi::PyObject_CallFinalizerFromDealloc(object) < 0
+        {
             return;
         }
         ffi::PyObject_GC_UnTrack(object.cast());

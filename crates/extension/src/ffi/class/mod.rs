@@ -7,6 +7,7 @@
 //! - `mod.rs`    making a class and its instances; the freed ones that are kept
 //! - `native.rs` instances, borrowed or kept
 //! - `calls.rs`  what the interpreter calls
+//! - `awaited.rs` the same for instances that are awaited
 //!
 //! The classes are made once per process (PyO3 refuses to load the module in a second interpreter), cannot be derived
 //! from, and cannot be instantiated from Python.
@@ -25,9 +26,11 @@ use super::fastcall::Definition;
 use super::members::all_slots;
 use super::place::Place;
 
+mod awaited;
 mod calls;
 mod native;
 
+pub use awaited::Stepped;
 pub use calls::Visitor;
 pub use native::{Native, NativeRef};
 
@@ -35,6 +38,9 @@ use calls::{clear, dealloc, finalize, repr, traverse};
 
 /// How an instance describes itself.
 pub type Repr<P> = fn(&Native<'_, P>) -> PyResult<Py<PyAny>>;
+
+/// How an instance that is awaited goes on.
+pub type Step<P> = for<'py> fn(&Native<'py, P>) -> PyResult<Stepped<'py>>;
 
 /// The Rust part of an instance.
 pub trait Payload: Sized + Send + Sync + 'static {
@@ -58,11 +64,19 @@ pub trait Payload: Sized + Send + Sync + 'static {
     /// Called once before the instance goes away (`__del__`).
     const FINALIZE: Option<fn(&Native<'_, Self>)> = None;
 
+    /// Whether `FINALIZE` has nothing to do any more.  Called on the way to freeing the instance.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// How many freed instances are kept for the next ones.
     const SPARE: usize = 0;
 
     /// `repr()`; `None` leaves it to the base class.
     const REPR: Option<Repr<Self>> = None;
+
+    /// Goes on until the next thing to wait for, or the end; `None` for what cannot be awaited.
+    const STEP: Option<Step<Self>> = None;
 }
 
 #[repr(C)]
@@ -179,6 +193,11 @@ impl<P: Payload> Class<P> {
         }
         if P::REPR.is_some() {
             slots.push(slot(ffi::Py_tp_repr, repr::<P> as *mut c_void));
+        }
+        if P::STEP.is_some() {
+            slots.push(slot(ffi::Py_am_await, awaited::itself as *mut c_void));
+            slots.push(slot(ffi::Py_am_send, awaited::send::<P> as *mut c_void));
+            slots.push(slot(ffi::Py_tp_iternext, awaited::next::<P> as *mut c_void));
         }
         slots.push(slot(0, ptr::null_mut()));
         let mut spec = ffi::PyType_Spec {
@@ -338,6 +357,10 @@ impl<P: Payload> Class<P> {
     unsafe fn keep(&self, object: *mut ffi::PyObject) -> bool {
         let spares = self.spares.load(Ordering::Relaxed);
         if cfg!(Py_GIL_DISABLED) || spares >= P::SPARE {
+            return false;
+        }
+        // SAFETY: the object's memory is whole.  Once finalised it stays so, and would not be a second time.
+        if P::FINALIZE.is_some() && unsafe { ffi::PyObject_GC_IsFinalized(object) } != 0 {
             return false;
         }
         // SAFETY: nobody else has the object any more.
