@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from epicycle._streams import makers
 from toolkit import FACTORIES, new_descriptors, open_descriptors, pending_tasks
 
 
@@ -61,6 +62,15 @@ def loop(loop_factory):
     pending = asyncio.all_tasks(loop)
     loop.close()
     assert not pending, f"tasks left pending: {pending}"
+
+
+@pytest.fixture(params=["asyncio's streams", "our streams"])
+def stream_classes(request, monkeypatch):
+    """`asyncio.open_connection` and the like make asyncio's streams, or those of `epicycle.install()`."""
+    if request.param == "our streams":
+        for name, function in makers().items():
+            for module in (asyncio, asyncio.streams):
+                monkeypatch.setattr(module, name, function)
 
 
 @pytest.fixture

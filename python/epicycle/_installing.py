@@ -6,7 +6,8 @@ that define policies, and a user of ``install()`` has none to define. Python 3.1
 ``asyncio.run``, ``asyncio.Runner`` and ``asyncio.new_event_loop`` all call ``asyncio.events.new_event_loop``:
 there that one function is replaced.
 
-With ``nested``, ``asyncio.run`` is replaced too: asyncio's own refuses to be called where a loop is running.
+The functions that make streams are replaced by asyncio's own code with other classes: see ``_streams``. With
+``nested``, ``asyncio.run`` is replaced too: asyncio's own refuses to be called where a loop is running.
 
 A loop class that a program names itself (``asyncio.SelectorEventLoop()``) stays what it is.
 """
@@ -17,8 +18,9 @@ import asyncio
 import functools
 import importlib
 import threading
-from asyncio import events, runners
+from asyncio import events, runners, streams
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 __all__ = ("install", "installed", "uninstall")
@@ -46,57 +48,54 @@ class _ByPolicy:
         return _current_policy() is self.policy
 
 
-class _ByFunction:
-    """``new_event_loop`` of asyncio is replaced, in each module that offers it."""
+class _Replaced:
+    """A function of asyncio is replaced, in each module that offers it."""
 
-    def __init__(self, factory: LoopFactory) -> None:
-        def new_event_loop() -> asyncio.AbstractEventLoop:
-            """Create a new event loop and return it."""
-            return factory()
-
-        self.function = new_event_loop
-        self.before: list[tuple[Any, LoopFactory]] = [
-            (module, module.new_event_loop) for module in (events, asyncio)
-        ]
+    def __init__(self, name: str, function: Callable[..., Any], *modules: ModuleType) -> None:
+        self.name, self.function = name, function
+        self.before = [(module, getattr(module, name)) for module in modules]
 
     def enter(self) -> None:
         for module, _ in self.before:
-            module.new_event_loop = self.function
+            setattr(module, self.name, self.function)
 
     def leave(self) -> None:
         for module, function in self.before:
-            if module.new_event_loop is self.function:
-                module.new_event_loop = function
+            # Unless somebody has put another one there since.
+            if getattr(module, self.name) is self.function:
+                setattr(module, self.name, function)
 
     def stands(self) -> bool:
-        return events.new_event_loop is self.function
+        return getattr(self.before[0][0], self.name) is self.function
 
 
-class _NestedRun:
-    """``run`` of asyncio is replaced, in each module that offers it, by one that a running loop does not stop."""
+def _by_function(factory: LoopFactory) -> _Replaced:
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        """Create a new event loop and return it."""
+        return factory()
 
-    def __init__(self) -> None:
-        original = runners.run
+    return _Replaced("new_event_loop", new_event_loop, events, asyncio)
 
-        @functools.wraps(original)
-        def run(main: Any, **options: Any) -> Any:
-            if asyncio._get_running_loop() is None:
-                return original(main, **options)
-            from ._running import run
 
-            return run(main, nested=True, **options)
+def _nested_run() -> _Replaced:
+    """A ``run`` that a running loop does not stop."""
+    original = runners.run
 
-        self.function = run
-        self.before: list[tuple[Any, Any]] = [(module, module.run) for module in (runners, asyncio)]
+    @functools.wraps(original)
+    def run(main: Any, **options: Any) -> Any:
+        if asyncio._get_running_loop() is None:
+            return original(main, **options)
+        from ._running import run
 
-    def enter(self) -> None:
-        for module, _ in self.before:
-            module.run = self.function
+        return run(main, nested=True, **options)
 
-    def leave(self) -> None:
-        for module, function in self.before:
-            if module.run is self.function:
-                module.run = function
+    return _Replaced("run", run, runners, asyncio)
+
+
+def _native_streams() -> list[_Replaced]:
+    from ._streams import makers
+
+    return [_Replaced(name, function, streams, asyncio) for name, function in makers().items()]
 
 
 class _Installation:
@@ -106,14 +105,15 @@ class _Installation:
         self, policy_type: Callable[..., asyncio.AbstractEventLoopPolicy] | None, debug: bool
     ) -> None:
         self.debug = debug
-        self.run: _NestedRun | None = None
-        self.loops: _ByPolicy | _ByFunction
+        self.run: _Replaced | None = None
+        self.streams = _native_streams()
+        self.loops: _ByPolicy | _Replaced
         if has_policies():
             from ._policy import EventLoopPolicy
 
             self.loops = _ByPolicy((policy_type or EventLoopPolicy)(self.new_event_loop))
         else:
-            self.loops = _ByFunction(self.new_event_loop)
+            self.loops = _by_function(self.new_event_loop)
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         from ._running import new_event_loop
@@ -125,18 +125,21 @@ class _Installation:
 
     def enter(self) -> None:
         self.loops.enter()
+        for function in self.streams:
+            function.enter()
 
     def nest(self) -> None:
         """From now on the loops may be nested."""
         if self.run is None:
-            self.run = _NestedRun()
+            self.run = _nested_run()
             self.run.enter()
 
     def leave(self) -> None:
         if self.loops.stands():
             self.loops.leave()
-        if self.run is not None:
-            self.run.leave()
+        for function in (*self.streams, self.run):
+            if function is not None:
+                function.leave()
 
     def stands(self) -> bool:
         return self.loops.stands()
@@ -148,6 +151,9 @@ def install(*, nested: bool = False) -> None:
     It holds for every thread of the process and for processes forked from it; a child process started afresh
     (multiprocessing's spawn and forkserver) installs again when it imports the module that calls this. Loops
     that exist already are left alone. Calling it again while it stands changes nothing.
+
+    ``asyncio.open_connection``, ``asyncio.start_server`` and their Unix siblings make streams of Epicycle's then:
+    subclasses of asyncio's ``StreamReader`` and ``StreamWriter`` whose reads and ``drain`` are native.
 
     With ``nested`` the loops are `NestedEventLoop`s, and ``asyncio.run`` may be called where a loop is running: on a
     `NestedEventLoop` it runs its coroutine there, while any other loop waits until it is done on one of its own.

@@ -8,6 +8,8 @@ import pytest
 
 from toolkit import cancelled, finish, quiet, until
 
+pytestmark = pytest.mark.usefixtures("stream_classes")
+
 
 @contextlib.asynccontextmanager
 async def stream_pair(client_limit=2**16, server_limit=2**16):

@@ -141,6 +141,7 @@ def test_a_cancelled_switch_leaves_nothing(loop, client_context, turns):
     finish(loop, main())
 
 
+@pytest.mark.usefixtures("stream_classes")
 def test_bytes_that_come_with_the_question_are_kept(loop, server_context, client_context):
     """A client that says "STARTTLS" and goes on at once."""
 
@@ -169,6 +170,7 @@ def test_bytes_that_come_with_the_question_are_kept(loop, server_context, client
     finish(loop, main())
 
 
+@pytest.mark.usefixtures("stream_classes")
 def test_stream_writers_switch(loop, server_context, client_context):
     seen = []
 
@@ -201,6 +203,7 @@ def test_stream_writers_switch(loop, server_context, client_context):
     assert seen == [b"STARTTLS\n", b"secret\n"]
 
 
+@pytest.mark.usefixtures("stream_classes")
 @pytest.mark.epicycle_only
 def test_a_handshake_in_the_readers_buffer_is_no_plain_text(loop, server_context, client_context):
     # asyncio before 3.14 leaves these bytes to the reader, and the handshake waits for them for ever.

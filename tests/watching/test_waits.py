@@ -284,6 +284,7 @@ def test_names(loop, monkeypatch):
     finish(loop, main())
 
 
+@pytest.mark.usefixtures("stream_classes")
 def test_streams_and_their_peers(loop):
     async def main():
         async def serve(reader, writer):
@@ -343,6 +344,7 @@ def test_connecting(loop):
     finish(loop, main())
 
 
+@pytest.mark.usefixtures("stream_classes")
 def test_draining(loop):
     async def main():
         with listener() as server:

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `event_loop/` (the loop and its turn), `handle/` (what it runs), `transport/` (connections), `tls/`
 //! (connections on top of those), `datagram/` (endpoints of datagrams), `pipe/` (pipes and terminals), `net/` (where
-//! connections come from), `streams/` (asyncio's own stream readers), `jobs/` (jobs for threads), `frames/` (the stack of a thread, read from memory).
+//! connections come from), `streams/` (asyncio's streams), `jobs/` (jobs for threads), `frames/` (the stack of a thread, read from memory).
 //! `py/` is what is known of Python's side; `ffi/` is the only place with unsafe code.
 
 #![deny(unsafe_code)]
@@ -49,6 +49,7 @@ fn _epicycle(module: &Bound<'_, PyModule>) -> PyResult<()> {
     net::Listener::register(module)?;
     jobs::register(module)?;
     watch::register(module)?;
+    streams::register(module)?;
     module.add_function(wrap_pyfunction!(learn_task_callbacks, module)?)?;
     module.add_function(wrap_pyfunction!(facts::build_facts, module)?)?;
     module.add_function(wrap_pyfunction!(frames::python::read_stack, module)?)?;

@@ -45,8 +45,11 @@ pub struct Sockets {
 pub struct Streams {
     pub protocol: Py<PyType>,
     pub reader: Py<PyType>,
+    pub writer: Py<PyType>,
     pub data_received: Py<PyAny>,
     pub feed_data: Py<PyAny>,
+    pub incomplete_read: Py<PyAny>,
+    pub limit_overrun: Py<PyAny>,
 }
 
 static IMPORTS: PyOnceLock<Imports> = PyOnceLock::new();
@@ -103,6 +106,7 @@ impl Imports {
             streams: Streams {
                 protocol: class("asyncio.streams", "StreamReaderProtocol")?,
                 reader: class("asyncio.streams", "StreamReader")?,
+                writer: class("asyncio.streams", "StreamWriter")?,
                 data_received: written_by_asyncio(
                     &class("asyncio.streams", "StreamReaderProtocol")?
                         .bind(py)
@@ -113,6 +117,8 @@ impl Imports {
                         .bind(py)
                         .getattr(super::names::feed_data(py))?,
                 )?,
+                incomplete_read: from("asyncio.exceptions", "IncompleteReadError")?,
+                limit_overrun: from("asyncio.exceptions", "LimitOverrunError")?,
             },
         })
     }
@@ -122,8 +128,11 @@ fn file_of<'py>(function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     function.getattr("__code__")?.getattr("co_filename")
 }
 
-/// The method, if its code stands in asyncio's own file.
-fn written_by_asyncio(method: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+/// The method, if its code stands in asyncio's own file; else `None`.
+///
+/// # Errors
+/// What looking up an attribute raises.
+pub fn written_by_asyncio(method: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = method.py();
     // A function of the same file that nobody has a reason to replace.
     let other = py

@@ -11,18 +11,19 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyString};
 
+use super::classes::{self, reader as attributes};
 use crate::ffi::buffer::extend;
 use crate::ffi::call;
 use crate::py::imports::Imports;
 use crate::py::names;
 
-/// Whether the protocol is exactly asyncio's, so that a [`Feed`] is worth trying for each message.
+/// Whether the protocol is exactly asyncio's or our own, so that a [`Feed`] is worth trying for each message.
 ///
 /// # Errors
 /// `ImportError` when this interpreter's asyncio is not what the extension was written for.
 pub fn is_standard(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     let streams = &Imports::get(protocol.py())?.streams;
-    Ok(protocol.get_type().is(streams.protocol.bind(protocol.py())))
+    Ok(protocol.get_type().is(&streams.protocol) || classes::is_protocol(protocol))
 }
 
 /// A reader that may be fed here.
@@ -37,28 +38,14 @@ impl<'py> Feed<'py> {
     /// # Errors
     /// What looking up an attribute raises.
     pub fn of(protocol: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
-        let py = protocol.py();
-        let streams = &Imports::get(py)?.streams;
-        if !is_standard(protocol)?
-            || !has_own(protocol, names::data_received(py), &streams.data_received)?
-        {
+        let Some(reader) = reader_of(protocol)? else {
+            return Ok(None);
+        };
+        if attributes::IS_EOF.is_true(&reader)? {
             return Ok(None);
         }
-        let reference = protocol.getattr(names::stream_reader_reference(py))?;
-        if reference.is_none() {
-            return Ok(None);
-        }
-        let reader = call::call0(py, reference.as_unbound())?;
-        if !reader.get_type().is(streams.reader.bind(py))
-            || !has_own(&reader, names::feed_data(py), &streams.feed_data)?
-            || reader.getattr(names::is_eof(py))?.is_truthy()?
-        {
-            return Ok(None);
-        }
-        match reader
-            .getattr(names::buffer(py))?
-            .cast_into_exact::<PyByteArray>()
-        {
+        let buffer = attributes::BUFFER.get(&reader)?;
+        match buffer.cast_into_exact::<PyByteArray>() {
             Ok(buffer) => Ok(Some(Self { reader, buffer })),
             Err(_) => Ok(None),
         }
@@ -79,14 +66,14 @@ impl<'py> Feed<'py> {
     /// What a transport's `pause_reading()` raises.
     pub fn tell(&self) -> PyResult<()> {
         let py = self.reader.py();
-        let waiter = self.reader.getattr(names::waiter(py))?;
+        let waiter = attributes::WAITER.get(&self.reader)?;
         if !waiter.is_none() {
-            self.reader.setattr(names::waiter(py), py.None())?;
+            attributes::WAITER.set(&self.reader, py.None().into_bound(py))?;
             if !call::method0(&waiter, names::cancelled(py))?.is_truthy()? {
                 call::method1(&waiter, names::set_result(py), py.None().bind(py))?;
             }
         }
-        let limit = self.reader.getattr(names::limit(py))?;
+        let limit = attributes::LIMIT.get(&self.reader)?;
         let held = self.buffer.len();
         // A limit that is no small number is compared as Python compares.
         let over = match limit.extract::<usize>() {
@@ -111,6 +98,34 @@ impl<'py> Feed<'py> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The reader behind `protocol`, if what arrives may be put into its buffer here.
+fn reader_of<'py>(protocol: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = protocol.py();
+    let streams = &Imports::get(py)?.streams;
+    let ours = classes::is_protocol(protocol);
+    let standard = if ours {
+        classes::are_asyncios(py)?
+    } else {
+        protocol.get_type().is(&streams.protocol)
+            && has_own(protocol, names::data_received(py), &streams.data_received)?
+    };
+    if !standard {
+        return Ok(None);
+    }
+    let reference = classes::protocol::READER_REFERENCE.get(protocol)?;
+    if reference.is_none() {
+        return Ok(None);
+    }
+    let reader = call::call0(py, reference.as_unbound())?;
+    let standard = if ours && classes::is_reader(&reader) {
+        true
+    } else {
+        reader.get_type().is(&streams.reader)
+            && has_own(&reader, names::feed_data(py), &streams.feed_data)?
+    };
+    Ok(standard.then_some(reader))
 }
 
 /// Whether the object's method of this name is `function`: neither its class nor itself has another one.

@@ -18,6 +18,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, Genera
 from typing import Any
 
 import epicycle
+from epicycle._epicycle import StreamCoroutine
 
 # Links of a chain, and frames of a thread, that are followed.
 DEEPEST = 1000
@@ -74,6 +75,11 @@ def links(coroutine: Any) -> tuple[Links, Any]:
         elif kind is AsyncGeneratorType:
             found.append(here)
             here = here.ag_await
+        elif kind is StreamCoroutine:
+            # Where asyncio's own coroutine does it, that one says more.
+            if type(here.inner) is not CoroutineType:
+                found.append(here)
+            here = here.inner
         else:
             inner = _inside(kind, here)
             if inner is None:
@@ -103,8 +109,19 @@ def code_of(link: Any) -> CodeType:
         code = link.cr_code
     elif kind is GeneratorType:
         code = link.gi_code
+    elif kind is StreamCoroutine:
+        code = _stream_code(link.__qualname__)
     else:
         code = link.ag_code
+    return code
+
+
+@functools.cache
+def _stream_code(name: str) -> CodeType:
+    """The code of the asyncio method that a native one stands in for."""
+    kind, _, method = name.partition(".")
+    function = asyncio.StreamReader if kind == "StreamReader" else asyncio.StreamWriter
+    code: CodeType = vars(function)[method].__code__
     return code
 
 
@@ -130,6 +147,8 @@ def frame_of(link: Any) -> FrameType | None:
         frame = link.cr_frame
     elif kind is GeneratorType:
         frame = link.gi_frame
+    elif kind is StreamCoroutine:
+        frame = None
     else:
         frame = link.ag_frame
     return frame
@@ -137,6 +156,8 @@ def frame_of(link: Any) -> FrameType | None:
 
 def variables(link: Any) -> Mapping[str, Any]:
     """The local variables of a suspended coroutine of asyncio's or ours; empty while it runs, or once finished."""
+    if type(link) is StreamCoroutine:
+        return {"self": link.owner}
     if type(link) is not CoroutineType or link.cr_frame is None:
         return {}
     return _variables(link, link.cr_frame)
@@ -189,6 +210,8 @@ def module_of(frame: FrameType | None) -> str:
 def full_name(frame: FrameType | None, code: CodeType) -> str:
     """`module.qualname`."""
     module = module_of(frame)
+    if not module and code.co_filename.startswith(_ASYNCIO):
+        module = "asyncio." + os.path.basename(code.co_filename).removesuffix(".py")
     return f"{module}.{code.co_qualname}" if module else code.co_qualname
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import types
 import weakref
 from asyncio import tasks as _tasks
 from types import GetSetDescriptorType
@@ -28,9 +29,19 @@ def fields(thing: Any) -> dict[str, Any]:
     """The instance's own attributes, past whatever its class does to look-ups; empty where there are none."""
     try:
         found = object.__getattribute__(thing, "__dict__")
+        slots = _slots(type(thing))
+        if slots:
+            found = found | {name: slot.__get__(thing) for name, slot in slots.items()}
     except Exception:
         return {}
     return found if type(found) is dict else {}
+
+
+def _slots(kind: type) -> dict[str, Any]:
+    """Where the attributes of our streams lie."""
+    if type.__dict__["__module__"].__get__(kind) != "epicycle._streams":
+        return {}
+    return {name: slot for name, slot in vars(kind).items() if type(slot) is types.MemberDescriptorType}
 
 
 _NAMES = ("_coro", "_fut_waiter", "_loop", "_state", "_callbacks")
