@@ -163,6 +163,49 @@ def test_a_subclass_of_a_program_is_fed_by_its_own_method(loop):
     assert finish(loop, main()) == (b"hello", 5)
 
 
+def test_a_method_put_onto_one_reader_is_not_called(loop):
+    called = []
+
+    async def main():
+        async with stream_pair(loop) as ((reader, _), (_, answering)):
+            reader.feed_data = called.append
+            answering.write(b"data")
+            assert await reader.readexactly(4) == b"data"
+
+    finish(loop, main())
+    assert not called
+
+
+def test_methods_put_onto_asyncios_classes_are_called(loop, monkeypatch):
+    """The way of what arrives: `data_received` of the protocol, `feed_data` of the reader."""
+    called = []
+
+    def spy(kind, name):
+        original = getattr(kind, name)
+
+        def spying(self, data):
+            called.append(name)
+            return original(self, data)
+
+        monkeypatch.setattr(kind, name, spying)
+
+    async def main():
+        async with stream_pair(loop) as ((reader, _), (_, answering)):
+            for kind, name in (
+                (asyncio.StreamReader, "feed_data"),
+                (asyncio.StreamReaderProtocol, "data_received"),
+            ):
+                spy(kind, name)
+                answering.write(b"data")
+                assert await reader.readexactly(4) == b"data"
+            monkeypatch.undo()
+            answering.write(b"data")
+            assert await reader.readexactly(4) == b"data"
+
+    finish(loop, main())
+    assert called == ["feed_data", "data_received", "feed_data"]
+
+
 def test_an_idle_connection_takes_less(loop):
     async def main():
         async with stream_pair(loop) as ((_, writer), _):

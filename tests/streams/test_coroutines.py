@@ -46,7 +46,7 @@ def test_asyncio_takes_it_for_a_coroutine(read):
     name, coroutine = read
     assert asyncio.iscoroutine(coroutine)
     assert isinstance(coroutine, collections.abc.Coroutine)
-    assert inspect.isawaitable(coroutine)
+    assert inspect.isawaitable(coroutine) and not inspect.iscoroutine(coroutine)
     assert (coroutine.__name__, coroutine.__qualname__) == (name, f"StreamReader.{name}")
     assert repr(coroutine).startswith(f"<coroutine object StreamReader.{name} at 0x")
 
