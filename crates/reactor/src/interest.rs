@@ -13,6 +13,9 @@ impl Interest {
     pub const WRITE: Self = Self(2);
     /// Both directions.
     pub const BOTH: Self = Self(3);
+    /// With a direction: for one report. The kernel keeps the descriptor then, and says nothing of it before it is
+    /// asked again.
+    pub const ONCE: Self = Self(4);
 
     /// Whether no direction is asked for.
     #[inline]
@@ -24,6 +27,12 @@ impl Interest {
     #[inline]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether it ends with one report.
+    #[inline]
+    pub const fn is_once(self) -> bool {
+        self.contains(Self::ONCE)
     }
 
     /// These directions and those of `other`.
@@ -142,6 +151,15 @@ mod tests {
         }
         assert!(Readiness::ERROR.is_error() && !Readiness::ERROR.is_hangup());
         assert!(Readiness::HANGUP.is_hangup() && !Readiness::HANGUP.is_error());
+    }
+
+    #[test]
+    fn what_is_asked_for_once_is_dispatched_like_anything_else() {
+        let once = Interest::READ.with(Interest::ONCE);
+        assert!(once.is_once() && !Interest::BOTH.is_once());
+        let both = Readiness::READABLE.with(Readiness::WRITABLE);
+        assert_eq!(both.for_interest(once), Readiness::READABLE);
+        assert_eq!(once.without(Interest::ONCE), Interest::READ);
     }
 
     #[test]

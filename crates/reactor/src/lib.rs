@@ -37,6 +37,7 @@ pub mod kernel;
 pub mod net;
 pub mod ready;
 pub mod registry;
+mod resting;
 pub mod stream;
 mod sync;
 pub mod time;

@@ -14,6 +14,7 @@ use crate::interest::{Interest, Readiness};
 use crate::kernel::{Kernel, Wait, Waiter};
 use crate::ready::Ready;
 use crate::registry::Registry;
+use crate::resting::Resting;
 use crate::sync::Arc;
 use crate::time::Nanos;
 use crate::timers::{Popped, Timers};
@@ -47,6 +48,7 @@ pub struct Turn<K: Kernel, T, S, C = Box<Counters>> {
     loud: usize,
     /// The next turn asks the kernel in any case.
     poll_wanted: bool,
+    resting: Resting,
 }
 
 /// A wait that has been decided on: owns the part of the kernel that sleeps, and borrows nothing.
@@ -125,6 +127,7 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
             hushed: Vec::new(),
             loud: 0,
             poll_wanted: false,
+            resting: Resting::default(),
         })
     }
 
@@ -159,12 +162,16 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
         source: S,
         interest: Interest,
     ) -> Result<Token, (io::Error, S)> {
-        if !interest.is_empty()
-            && let Err(error) = self
-                .kernel
-                .register(fd, self.registry.next_token(), interest)
-        {
-            return Err((error, source));
+        if !interest.is_empty() {
+            let token = self.registry.next_token();
+            let watched = if self.resting.remove(fd) {
+                self.kernel.modify(fd, token, interest)
+            } else {
+                self.kernel.register(fd, token, interest)
+            };
+            if let Err(error) = watched {
+                return Err((error, source));
+            }
         }
         let token = self.registry.insert(fd, source);
         self.registry.set_interest(token, interest);
@@ -221,6 +228,35 @@ impl<K: Kernel, T, S, C: Deref<Target = Counters>> Turn<K, T, S, C> {
             // Taking something out of epoll fails only if it is not there or not ours.
             let _ = self.kernel.deregister(fd);
         }
+        self.forget(token)
+    }
+
+    /// As [`Turn::unwatch`], for a source whose one report ([`Interest::ONCE`]) has come: the descriptor stays with the
+    /// kernel, which says nothing of it, and watching it again takes one call instead of two.
+    ///
+    /// It may be closed like any other. What the kernel keeps for it then, if another process shares it, is never heard of.
+    pub fn rest(&mut self, token: Token) -> Option<S> {
+        let fd = self.registry.fd(token)?;
+        if self.registry.token_of(fd) == Some(token) {
+            self.resting.insert(fd);
+        }
+        self.forget(token)
+    }
+
+    /// A source whose one report has come wants another.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn ask_again(&mut self, token: Token) -> io::Result<()> {
+        match (self.registry.fd(token), self.registry.interest(token)) {
+            (Some(fd), Some(interest)) if interest.is_once() => {
+                self.kernel.modify(fd, token, interest)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn forget(&mut self, token: Token) -> Option<S> {
         let (_, source) = self.registry.remove(token)?;
         match self.hushed.iter().position(|hushed| *hushed == token) {
             Some(at) => _ = self.hushed.swap_remove(at),

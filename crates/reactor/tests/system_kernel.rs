@@ -78,6 +78,55 @@ fn what_is_not_read_is_reported_again() {
 }
 
 #[test]
+fn what_is_asked_for_once_is_reported_once() {
+    for mut kernel in kernels() {
+        let mut waiter = kernel.waiter().unwrap();
+        let (one, mut other) = sockets();
+        let fd = one.as_raw_fd();
+        let once = Interest::READ.with(Interest::ONCE);
+        kernel.register(fd, TOKEN, once).unwrap();
+        other.write_all(b"hello").unwrap();
+        assert_eq!(wait(&kernel, &mut waiter, Wait::Forever).len(), 1);
+        assert_eq!(wait(&kernel, &mut waiter, Wait::Poll), []);
+        // Not even the end of the stream.
+        drop(other);
+        assert_eq!(wait(&kernel, &mut waiter, Wait::Poll), []);
+        kernel.modify(fd, TOKEN, once).unwrap();
+        assert_eq!(wait(&kernel, &mut waiter, Wait::Forever).len(), 1);
+        kernel.deregister(fd).unwrap();
+    }
+}
+
+#[test]
+fn what_rests_for_a_socket_that_is_shared_and_closed_is_not_heard_of() {
+    for mut kernel in kernels() {
+        let mut waiter = kernel.waiter().unwrap();
+        let (one, mut other) = sockets();
+        let fd = one.as_raw_fd();
+        let once = Interest::READ.with(Interest::ONCE);
+        kernel.register(fd, TOKEN, once).unwrap();
+        other.write_all(b"hello").unwrap();
+        assert_eq!(wait(&kernel, &mut waiter, Wait::Forever).len(), 1);
+        // As a child process would have it.
+        let shared = one.try_clone().unwrap();
+        let (newer, mut peer) = sockets();
+        let newer = take_number(one.into(), &newer.into());
+        other.write_all(b"more").unwrap();
+        assert_eq!(wait(&kernel, &mut waiter, Wait::Poll), []);
+        // The number is another socket's now, and that one is heard of.
+        let token = Token::new(2, 2);
+        kernel.modify(newer.as_raw_fd(), token, once).unwrap();
+        peer.write_all(b"hello").unwrap();
+        let events = wait(&kernel, &mut waiter, Wait::Forever);
+        assert_eq!(
+            events.iter().map(|event| event.token).collect::<Vec<_>>(),
+            [token]
+        );
+        drop(shared);
+    }
+}
+
+#[test]
 fn one_event_carries_both_directions() {
     for mut kernel in kernels() {
         let mut waiter = kernel.waiter().unwrap();

@@ -297,6 +297,44 @@ fn the_kernel_is_asked_only_when_an_interest_changes() {
 }
 
 #[test]
+fn a_source_of_one_report_is_watched_again_with_one_call() {
+    let (kernel, mut turn) = new_loop();
+    let socket = kernel.socket().unwrap();
+    let fd = socket.as_raw_fd();
+    let once = Interest::READ.with(Interest::ONCE);
+    let token = turn.watch(fd, "first", once).unwrap();
+    kernel.at(Nanos::ZERO, fd, Readiness::READABLE);
+    assert_eq!(run(&mut turn), ["first"]);
+    // It was not for this one: the kernel is asked again.
+    kernel.at(Nanos::ZERO, fd, Readiness::READABLE);
+    assert!(run(&mut turn).is_empty());
+    turn.ask_again(token).unwrap();
+    kernel.at(Nanos::ZERO, fd, Readiness::READABLE);
+    assert_eq!(run(&mut turn), ["first"]);
+    assert_eq!(turn.rest(token), Some("first"));
+    assert!(turn.registry.is_empty());
+    turn.ask_again(token).unwrap();
+
+    let token = turn.watch(fd, "second", Interest::READ).unwrap();
+    let expected = [
+        Call::Register(fd, once),
+        Call::Modify(fd, once),
+        Call::Modify(fd, Interest::READ),
+    ];
+    assert_eq!(kernel.take_calls(), expected);
+    turn.ask_again(token).unwrap();
+    assert_eq!(turn.unwatch(token), Some("second"));
+    let token = turn.watch(fd, "third", once).unwrap();
+    assert_eq!(turn.unwatch(token), Some("third"));
+    let expected = [
+        Call::Deregister(fd),
+        Call::Register(fd, once),
+        Call::Deregister(fd),
+    ];
+    assert_eq!(kernel.take_calls(), expected);
+}
+
+#[test]
 fn a_refusal_of_the_kernel_changes_nothing() {
     let (kernel, mut turn) = new_loop();
     let socket = kernel.socket().unwrap();

@@ -44,7 +44,7 @@ pub struct Attempt {
 impl Attempt {
     /// Tries no more, if it still does, and lets the socket go.
     fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let unwatched = unwatch(slf);
+        let unwatched = unwatch(slf, false);
         let this = slf.get();
         if this.kept.swap(false, Ordering::Relaxed) {
             call::method0(this.file.bind(slf.py()), names::lose_user(slf.py()))?;
@@ -80,7 +80,7 @@ impl Attempt {
     }
 }
 
-fn unwatch(slf: &Bound<'_, Attempt>) -> PyResult<()> {
+fn unwatch(slf: &Bound<'_, Attempt>, reported: bool) -> PyResult<()> {
     let this = slf.get();
     if this.owner.get().is_closed() {
         // A closed loop watches nothing.
@@ -91,11 +91,24 @@ fn unwatch(slf: &Bound<'_, Attempt>) -> PyResult<()> {
             core,
             this.fd,
             this.direction,
+            reported,
             |watcher| matches!(watcher, Watcher::Attempt(attempt) if attempt.is(slf)),
         )
     })?;
     drop(watcher);
     Ok(())
+}
+
+/// Somebody else was faster: the next report is waited for.
+fn ask_again(slf: &Bound<'_, Attempt>) -> PyResult<()> {
+    let this = slf.get();
+    let asked = this.owner.get().cell.with(slf.py(), |core| {
+        match core.turn.registry.token_of(this.fd) {
+            Some(token) => core.turn.ask_again(token),
+            None => Ok(()),
+        }
+    })?;
+    asked.map_err(|error| errors::os_error(slf.py(), &error))
 }
 
 /// Watches the descriptor of `file`, and tries when it is ready, until that would not block any more.
@@ -151,12 +164,12 @@ pub fn ready(slf: &Bound<'_, Attempt>) -> PyResult<()> {
         return Ok(());
     }
     let outcome = match this.again(py) {
-        Ok(None) => return Ok(()),
+        Ok(None) => return ask_again(slf),
         Ok(Some(result)) => Ok(result),
         Err(error) if errors::passes(py, &error) => return Err(error),
         Err(error) => Err(errors::into_value(py, error)),
     };
-    unwatch(slf)?;
+    unwatch(slf, true)?;
     match outcome {
         Ok(result) => call::method1(future, names::set_result(py), &result),
         Err(error) => call::method1(future, names::set_exception(py), error.bind(py)),

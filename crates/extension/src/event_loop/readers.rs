@@ -61,12 +61,18 @@ pub fn watch(
         },
     };
     let Some(token) = turn.registry.token_of(fd) else {
-        return turn
-            .try_watch(fd, alone(watcher), direction.interest())
-            .map(|_| None);
+        let mut interest = direction.interest();
+        // Whoever has received once will wait again, most likely. Others are told as long as they listen.
+        if matches!(
+            (&watcher, direction),
+            (Watcher::Attempt(_), Direction::Read)
+        ) {
+            interest = interest.with(Interest::ONCE);
+        }
+        return turn.try_watch(fd, alone(watcher), interest).map(|_| None);
     };
     let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
-    let interest = before.with(direction.interest());
+    let interest = before.without(Interest::ONCE).with(direction.interest());
     // Said again even if nothing changes: the number may belong to a new file by now.
     if let Err(error) = turn.kernel.modify(fd, token, interest) {
         return Err((error, alone(watcher)));
@@ -82,11 +88,13 @@ pub fn watch(
     }
 }
 
-/// Takes a watcher out of its direction's place, if it is one that `wanted` says yes to.
+/// Takes a watcher out of its direction's place, if it is one that `wanted` says yes to. `reported` when that is because the
+/// kernel has reported the descriptor.
 pub fn unwatch(
     core: &mut Core,
     fd: i32,
     direction: Direction,
+    reported: bool,
     wanted: impl FnOnce(&Watcher) -> bool,
 ) -> Option<Watcher> {
     let turn = &mut core.turn;
@@ -97,9 +105,13 @@ pub fn unwatch(
         .and_then(|source| direction.place(source))?;
     let watcher = place.take_if(|watcher| wanted(watcher))?;
     let before = turn.registry.interest(token).unwrap_or(Interest::NONE);
-    let interest = before.without(direction.interest());
+    let interest = before.without(direction.interest().with(Interest::ONCE));
     if interest.is_empty() {
-        turn.unwatch(token);
+        if reported && before.is_once() {
+            turn.rest(token);
+        } else {
+            turn.unwatch(token);
+        }
     } else {
         // The descriptor may be gone already; there is nothing left to ask of it then.
         let _ = turn.set_interest(token, interest);
@@ -209,7 +221,7 @@ impl Loop {
         }
         let removed = self
             .cell
-            .with(py, |core| unwatch(core, fd, direction, |_| true))?;
+            .with(py, |core| unwatch(core, fd, direction, false, |_| true))?;
         let found = removed.is_some();
         cancel(py, removed).map(|()| found)
     }

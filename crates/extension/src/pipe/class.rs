@@ -267,11 +267,9 @@ pub(super) fn unwatch<H: Half>(
     let py = slf.py();
     let fd = slf.state.with(py, |state| state.fd)?;
     let ours = |watcher: &Watcher| watcher.as_py().as_ptr() == slf.as_ptr();
-    let taken = slf
-        .owner
-        .get()
-        .cell
-        .with(py, |core| readers::unwatch(core, fd, direction, ours))?;
+    let taken = slf.owner.get().cell.with(py, |core| {
+        readers::unwatch(core, fd, direction, false, ours)
+    })?;
     drop(taken);
     Ok(())
 }

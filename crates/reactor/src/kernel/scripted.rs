@@ -344,13 +344,16 @@ impl Waiter for ScriptedWaiter {
             };
             match step {
                 Step::Ready(fd, readiness) => {
-                    if let Some((token, interest)) = state.watched.get(&fd)
+                    if let Some((token, interest)) = state.watched.get_mut(&fd)
                         && !readiness.for_interest(*interest).is_empty()
                     {
                         self.events.push(Event {
                             token: *token,
                             readiness,
                         });
+                        if interest.is_once() {
+                            *interest = Interest::NONE;
+                        }
                     }
                 }
                 Step::Late(token, readiness) => self.events.push(Event { token, readiness }),

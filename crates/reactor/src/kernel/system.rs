@@ -303,6 +303,9 @@ fn flags(interest: Interest) -> epoll::EventFlags {
     if interest.contains(Interest::WRITE) {
         flags |= epoll::EventFlags::OUT;
     }
+    if interest.is_once() {
+        flags |= epoll::EventFlags::ONESHOT;
+    }
     flags
 }
 
