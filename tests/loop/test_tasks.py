@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import gc
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -332,3 +334,47 @@ def test_the_first_task_of_a_program_is_the_first(loop_name):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split() == ["Task-1"]
+
+
+@pytest.mark.parametrize("name", ["Future", "Task"])
+def test_a_class_of_a_program_gets_keywords_of_its_own(loop, monkeypatch, name):
+    """It may keep them, or change them, and the next one made is not concerned."""
+    module = asyncio.futures if name == "Future" else asyncio.tasks
+    kept = []
+
+    class Keeping(getattr(module, name)):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            kept.append(kwargs)
+            kwargs["loop"] = kwargs["more"] = None
+
+    async def done():
+        return 1
+
+    async def main():
+        made = []
+        for replaced in (False, True, True, False):
+            with monkeypatch.context() as patch:
+                if replaced:
+                    patch.setattr(module, name, Keeping)
+                made.append(loop.create_future() if name == "Future" else loop.create_task(done()))
+        if name == "Future":
+            for future in made:
+                future.set_result(1)
+        return await asyncio.gather(*made), [type(one) is Keeping for one in made]
+
+    results, kinds = finish(loop, main())
+    assert results == [1, 1, 1, 1]
+    assert kinds == [False, True, True, False]
+    assert kept[0] is not kept[1]
+
+
+def test_a_closed_loop_makes_futures_still(loop_factory):
+    loop = loop_factory()
+    assert loop.create_future().get_loop() is loop
+    gone = weakref.ref(loop)
+    loop.close()
+    assert loop.create_future().get_loop() is loop
+    del loop
+    gc.collect()
+    assert gone() is None

@@ -139,12 +139,12 @@ impl Loop {
                 .into_iter()
                 .map(|token| turn.unwatch(token))
                 .collect();
-            let snapshot = core.snapshot.take();
+            let shared = (core.snapshot.take(), core.keywords.take());
             let turn = &mut core.turn;
             (
                 turn.ready.drain_all(),
                 turn.timers.drain_all(),
-                (sources, snapshot),
+                (sources, shared),
             )
         })?;
         let (ready, timers, others) = taken;

@@ -10,6 +10,7 @@ use epicycle_reactor::kernel::system::SystemKernel;
 use epicycle_reactor::token::Token;
 use epicycle_reactor::turn::Turn;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::tls::Scratch;
 use crate::watch::page::{Ledger, numbered};
@@ -36,6 +37,8 @@ pub struct Core {
     pub scratch: Option<Box<Scratch>>,
     /// The context that the last callback was scheduled in, as it was then.  Given up before the loop sleeps.
     pub snapshot: Option<Py<PyAny>>,
+    /// `{"loop": loop}`, for the loop's tasks and futures.
+    pub keywords: Option<Py<PyDict>>,
     /// When steps begin and end, while somebody wants to know.
     pub recorder: Recorder,
     /// Where the agent's snapshots go; made with the first.
@@ -65,6 +68,7 @@ impl Core {
             buffer: Room::new(RECEIVE_BUFFER),
             scratch: None,
             snapshot: None,
+            keywords: None,
             recorder: Recorder::default(),
             board: None,
             bell: bell.map(Arc::new),

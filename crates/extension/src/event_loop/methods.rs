@@ -521,6 +521,7 @@ impl Loop {
         }
         let shown = self.cell.peek(|core| {
             visit.call(&core.snapshot)?;
+            visit.call(&core.keywords)?;
             for entry in core.turn.ready.iter().chain(core.turn.timers.iter()) {
                 entry.traverse(&visit)?;
             }

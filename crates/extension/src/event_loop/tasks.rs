@@ -20,10 +20,36 @@ pub fn create_future(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<
 
 /// A new `asyncio.Future` of this loop.
 pub fn new_future<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
-    let imports = Imports::get(slf.py())?;
     let py = slf.py();
+    let imports = Imports::get(py)?;
     let future = class(imports.futures.bind(py), names::future_class(py))?;
+    if future.is(&imports.c_future)
+        && let Some(keywords) = keywords(slf)?
+    {
+        return future.call((), Some(&keywords));
+    }
     call::call_keywords(&future, &[slf.as_any()], imports.loop_keyword.bind(py))
+}
+
+/// `{"loop": loop}`, made once: CPython's own classes take no more from it than its value, and others might keep or change
+/// it. A closed loop has none, for the two would keep each other alive.
+fn keywords<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let py = slf.py();
+    let this = slf.get();
+    let kept = this.cell.with(py, |core| {
+        core.keywords
+            .as_ref()
+            .map(|keywords| keywords.bind(py).clone())
+    })?;
+    if kept.is_some() || this.is_closed() {
+        return Ok(kept);
+    }
+    let made = PyDict::new(py);
+    made.set_item(names::is_loop(py), slf)?;
+    let keep = made.clone().unbind();
+    let replaced = this.cell.with(py, |core| core.keywords.replace(keep))?;
+    drop(replaced);
+    Ok(Some(made))
 }
 
 /// Signature and documentation of `create_task`: what `inspect` says has to be what this Python's asyncio takes.
@@ -70,6 +96,11 @@ pub fn create_task(slf: &Bound<'_, Loop>, args: &Args<'_, '_>) -> PyResult<Py<Py
     let imports = Imports::get(py)?;
     let task = class(imports.tasks.bind(py), names::task_class(py))?;
     let Some(options) = options else {
+        if task.is(&imports.c_task)
+            && let Some(keywords) = keywords(slf)?
+        {
+            return task.call((coroutine,), Some(&keywords)).map(Bound::unbind);
+        }
         return call::call_keywords(
             &task,
             &[&coroutine, slf.as_any()],

@@ -12,6 +12,9 @@ pub struct Imports {
     /// Where `Task` and `Future` are looked up each time, for programs and tests that put others there.
     pub tasks: Py<PyDict>,
     pub futures: Py<PyDict>,
+    /// CPython's own `Task` and `Future`, in C; `None` where it has none.
+    pub c_task: Py<PyAny>,
+    pub c_future: Py<PyAny>,
     pub transport_socket: Py<PyAny>,
     pub sockets: Sockets,
     pub buffered_protocol: Py<PyType>,
@@ -84,6 +87,8 @@ impl Imports {
         Ok(Self {
             tasks: py.import("asyncio.tasks")?.dict().unbind(),
             futures: py.import("asyncio.futures")?.dict().unbind(),
+            c_task: from("_asyncio", "Task").unwrap_or_else(|_| py.None()),
+            c_future: from("_asyncio", "Future").unwrap_or_else(|_| py.None()),
             transport_socket: from("asyncio.trsock", "TransportSocket")?,
             sockets: Sockets {
                 class: class("socket", "socket")?,
