@@ -1,6 +1,7 @@
 """The soak: what must hold for long, for many and under faults, with figures.
 
-    python tests/soak/run.py [--seconds 60] [--connections 1000] [--share 1] [--only NAME] [--loop epicycle|asyncio]
+    python tests/soak/run.py [--seconds 60] [--connections 1000] [--share 1] [--only NAME]
+                             [--loop epicycle|asyncio] [--install]
 
 Every check runs in an interpreter of its own, so that a crash is one failure and memory starts from nothing.  `--only`
 takes a scenario or a check (`level`, `identity.both sides`) and may be given again; `--list` names them all.  Exits 0
@@ -24,6 +25,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from scenarios import CHECKS, Setting, Skipped  # noqa: E402
 
+import epicycle  # noqa: E402
+
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
@@ -37,6 +40,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of what is random (default 1)")
     parser.add_argument("--only", action="append", metavar="NAME", help="a scenario or check; again for more")
     parser.add_argument("--loop", choices=("epicycle", "asyncio"), default="epicycle")
+    parser.add_argument(
+        "--install", action="store_true", help="with the streams that epicycle.install() has asyncio make"
+    )
     parser.add_argument("--limit", type=float, default=1200, help="seconds for one check (default 1200)")
     parser.add_argument("--json", type=pathlib.Path, help="write every result to this file")
     parser.add_argument("--list", action="store_true", help="name the checks and end")
@@ -74,6 +80,8 @@ def run_apart(name: str, options: argparse.Namespace) -> dict:
     command = [sys.executable, "-X", "faulthandler", str(HERE / "run.py"), "--child", name]
     for option in ("seconds", "connections", "share", "seed", "loop"):
         command += [f"--{option}", str(getattr(options, option))]
+    if options.install:
+        command.append("--install")
     begun = time.monotonic()
     # A session of its own, so that the children of a check that hangs end with it.
     with subprocess.Popen(
@@ -126,6 +134,8 @@ def main() -> int:
     options = arguments()
     setting = Setting(options.loop, options.seconds, options.connections, options.share, options.seed)
     if options.child:
+        if options.install:
+            epicycle.install()
         print(json.dumps(run_here(options.child, setting)), flush=True)
         return 0
     if options.list:
