@@ -4,6 +4,7 @@ import asyncio
 import collections.abc
 import gc
 import inspect
+import types
 import warnings
 import weakref
 
@@ -100,6 +101,20 @@ def test_awaiting_twice_is_refused(loop, reader):
         return await reader.read(5)
 
     assert finish(loop, main()) == b"bc"
+
+
+def test_a_coroutine_made_of_a_generator_yields_from_it(loop, reader):
+    @types.coroutine
+    def old():
+        return (yield from reader.readexactly(2))
+
+    async def main():
+        task = loop.create_task(old())
+        await asyncio.sleep(0)
+        reader.feed_data(b"abc")
+        return await task, await reader.read(5)
+
+    assert finish(loop, main()) == (b"ab", b"c")
 
 
 def test_sending_by_hand(loop, reader):

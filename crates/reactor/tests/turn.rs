@@ -299,6 +299,11 @@ fn the_kernel_is_asked_only_when_an_interest_changes() {
 #[test]
 fn a_source_of_one_report_is_watched_again_with_one_call() {
     let (kernel, mut turn) = new_loop();
+    let changes = || {
+        let mut calls = kernel.take_calls();
+        calls.retain(|call| !matches!(call, Call::Wait(_)));
+        calls
+    };
     let socket = kernel.socket().unwrap();
     let fd = socket.as_raw_fd();
     let once = Interest::READ.with(Interest::ONCE);
@@ -321,7 +326,7 @@ fn a_source_of_one_report_is_watched_again_with_one_call() {
         Call::Modify(fd, once),
         Call::Modify(fd, Interest::READ),
     ];
-    assert_eq!(kernel.take_calls(), expected);
+    assert_eq!(changes(), expected);
     turn.ask_again(token).unwrap();
     assert_eq!(turn.unwatch(token), Some("second"));
     let token = turn.watch(fd, "third", once).unwrap();
@@ -331,7 +336,7 @@ fn a_source_of_one_report_is_watched_again_with_one_call() {
         Call::Register(fd, once),
         Call::Deregister(fd),
     ];
-    assert_eq!(kernel.take_calls(), expected);
+    assert_eq!(changes(), expected);
 }
 
 #[test]

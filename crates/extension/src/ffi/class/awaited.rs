@@ -33,7 +33,8 @@ unsafe fn step<'py, P: Payload>(
     }
 }
 
-/// `am_await`: like a coroutine's iterator, but without an object of its own.
+/// `am_await`: like a coroutine's iterator, but without an object of its own.  And `tp_iter`, for `yield from` in a
+/// coroutine made of a generator (`types.coroutine`), which asks a true coroutine for nothing and everything else for that.
 pub(super) unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: called by the interpreter on a live object.
     unsafe { ffi::Py_NewRef(object) }

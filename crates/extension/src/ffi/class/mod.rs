@@ -196,6 +196,7 @@ impl<P: Payload> Class<P> {
         }
         if P::STEP.is_some() {
             slots.push(slot(ffi::Py_am_await, awaited::itself as *mut c_void));
+            slots.push(slot(ffi::Py_tp_iter, awaited::itself as *mut c_void));
             slots.push(slot(ffi::Py_am_send, awaited::send::<P> as *mut c_void));
             slots.push(slot(ffi::Py_tp_iternext, awaited::next::<P> as *mut c_void));
         }
