@@ -108,8 +108,11 @@ def test_a_coroutine_made_of_a_generator_yields_from_it(loop, reader):
     def old():
         return (yield from reader.readexactly(2))
 
+    async def new():
+        return await old()
+
     async def main():
-        task = loop.create_task(old())
+        task = loop.create_task(new())
         await asyncio.sleep(0)
         reader.feed_data(b"abc")
         return await task, await reader.read(5)
