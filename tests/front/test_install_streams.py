@@ -18,8 +18,8 @@ async def made():
     kinds = [type(reader), type(writer), *await arrived]
     await reader.read()
     writer.close()
+    await writer.wait_closed()
     server.close()
-    await asyncio.sleep(0.01)
     return {kind.__module__ for kind in kinds}
 """
 

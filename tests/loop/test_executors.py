@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from toolkit import cancelled, finish, turn
+from toolkit import cancelled, finish, quiet, turn
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_shutdown_waits_for_the_work(loop, gate):
     async def main():
         work = loop.run_in_executor(None, gate.wait)
         shutdown = loop.create_task(loop.shutdown_default_executor())
-        await asyncio.sleep(0.01)
+        await quiet()
         assert not shutdown.done()
         gate.set()
         await shutdown
@@ -125,7 +125,7 @@ def test_the_shutdown_can_be_cancelled(loop, gate):
     async def main():
         work = loop.run_in_executor(None, gate.wait)
         shutdown = loop.create_task(loop.shutdown_default_executor())
-        await asyncio.sleep(0.001)
+        await quiet()
         await cancelled(shutdown)
         gate.set()
         await work

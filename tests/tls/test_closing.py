@@ -6,7 +6,7 @@ import socket
 import pytest
 from secured import connected_peer, secured
 
-from toolkit import Recorder, finish, until
+from toolkit import Recorder, finish, quiet, until
 
 
 def test_closing_is_told_to_both_ends(loop, server_context, client_context):
@@ -204,7 +204,7 @@ def test_a_paused_connection_whose_peer_has_gone_can_be_closed(loop, server_cont
             await peer.send(b"unread")
             peer.sock.shutdown(socket.SHUT_WR)
             await until(lambda: transport.get_read_buffer_size() > 0)
-            await asyncio.sleep(0.01)
+            await quiet()
             assert not protocol.is_lost
             transport.close()
             await until(lambda: protocol.is_lost)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from toolkit import finish, until
+from toolkit import finish, quiet, until
 
 pytestmark = pytest.mark.epicycle_only
 
@@ -44,7 +44,8 @@ def test_several_rings_are_one(loop, page, rung):
     async def main():
         for _ in range(200_000 // 64):
             page.ring()
-        await asyncio.sleep(0.01)
+        await until(lambda: rung)
+        await quiet(200)
 
     finish(loop, main())
     assert 1 <= len(rung) <= 3
@@ -62,7 +63,7 @@ def test_an_answer_that_fails_does_not_end_the_loop(loop, page):
     before, sys.unraisablehook = sys.unraisablehook, failures.append
     try:
         page.ring()
-        finish(loop, asyncio.sleep(0.05))
+        finish(loop, until(lambda: failures))
     finally:
         sys.unraisablehook = before
     assert [failure.exc_type for failure in failures] == [ValueError]
@@ -72,13 +73,14 @@ def test_while_an_agent_answers_the_loop_does_not(loop, page, rung):
     loop._agent_begins()
     assert page.facts()["agent"] is True
     page.ring()
-    finish(loop, asyncio.sleep(0.02))
+    # A busy loop asks the kernel every now and then.
+    finish(loop, quiet(200))
     assert rung == []
     assert loop._await_bell(0) is True
     assert loop._await_bell(0.01) is False
     loop._agent_ends()
     page.ring()
-    finish(loop, asyncio.sleep(0.02))
+    finish(loop, until(lambda: rung))
     assert len(rung) == 1
 
 
@@ -124,8 +126,7 @@ def named():
 def test_the_recorder_writes_what_begins_and_ends(loop, page, rung):
     async def main():
         page.record(30)
-        await asyncio.sleep(0.02)
-        assert page.facts()["recording"] is True
+        await until(lambda: page.facts()["recording"])
         loop.call_soon(named)
         await asyncio.gather(work(), work())
         await asyncio.sleep(0.01)

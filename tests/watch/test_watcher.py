@@ -16,7 +16,7 @@ from looking import target, wait_for
 
 import epicycle
 from epicycle.watching.words import holder
-from toolkit import finish
+from toolkit import finish, quiet
 
 pytestmark = pytest.mark.epicycle_only
 
@@ -68,7 +68,7 @@ def test_a_blocking_call_is_told_with_task_line_and_coroutines(loop, told):
 
     async def main():
         await asyncio.create_task(outer(), name="slow one")
-        await asyncio.sleep(0.1)
+        await quiet()
 
     finish(loop, main())
     stall = over(told)
@@ -101,7 +101,7 @@ def test_the_page_has_cause_and_place_of_what_is_deep_inside(loop, told):
 
     async def main():
         await asyncio.create_task(level(60), name="deep " * 100)
-        await asyncio.sleep(0.1)
+        await quiet()
 
     finish(loop, main())
     stall = not_starved(over(told))
@@ -127,7 +127,7 @@ def test_a_stall_told_again_is_told_where_it_is_by_then(loop, told):
         second()
 
     loop.call_soon(both)
-    finish(loop, asyncio.sleep(0.05))
+    finish(loop, quiet())
     over(told)
     kept = loop._page().stalls()[-1]
     assert [function.rpartition(".")[2] for _, function, _ in kept["stack"]] == ["second", "both"]
@@ -139,7 +139,7 @@ def test_a_callback_is_told_by_its_name(loop, told):
         time.sleep(0.25)
 
     loop.call_soon(callback)
-    finish(loop, asyncio.sleep(0.05))
+    finish(loop, quiet())
     stall = over(told)
     assert re.fullmatch(r"callback .*<locals>\.callback", stall.what)
     assert (stall.task, stall.coroutine, stall.awaits) == ("", "", [])
@@ -155,9 +155,9 @@ def test_a_protocol_is_told(loop, told):
     async def main(ours, theirs):
         transport, _ = await loop.create_connection(Slow, sock=ours)
         theirs.send(b"x")
-        await asyncio.sleep(0.05)
+        await quiet()
         transport.close()
-        await asyncio.sleep(0.05)
+        await quiet()
 
     with tcp_pair() as (ours, theirs):
         finish(loop, main(ours, theirs))
@@ -173,7 +173,7 @@ def test_code_that_runs_is_told_as_such(loop, told):
             pass
 
     loop.call_soon(spin)
-    finish(loop, asyncio.sleep(0.05))
+    finish(loop, quiet())
     stall = not_starved(over(told))
     assert stall.cause == "python"
     assert stall.stack[0][1].endswith("spin")
@@ -208,7 +208,7 @@ def test_the_page_knows_while_native_code_holds_the_interpreter():
 def test_native_code_that_held_the_interpreter_is_told_afterwards(loop, told):
     async def main():
         re.fullmatch(r"(a+)+", "a" * 23 + "b")
-        await asyncio.sleep(0.1)
+        await quiet()
 
     finish(loop, main())
     stall = not_starved(over(told))
@@ -226,7 +226,7 @@ def test_native_code_that_held_the_interpreter_is_told_where_it_was(loop, told):
             pass
 
     loop.call_soon(goes_on)
-    finish(loop, asyncio.sleep(0.05), timeout=60)
+    finish(loop, quiet(), timeout=60)
     over(told)
     began = told.of("began")[0]
     line = line_of(test_native_code_that_held_the_interpreter_is_told_where_it_was, "# there")
@@ -282,7 +282,7 @@ def test_a_lock_is_told(loop, told):
     lock.acquire()
     threading.Timer(0.35, lock.release).start()
     loop.call_soon(lock.acquire)
-    finish(loop, asyncio.sleep(0.05))
+    finish(loop, quiet())
     stall = over(told)
     assert (stall.cause, stall.detail) == ("system call", "futex: a lock")
 
@@ -293,7 +293,7 @@ def test_a_read_is_told_with_its_peer(loop, told):
     with tcp_pair(blocking=True) as (ours, theirs):
         threading.Timer(0.35, theirs.send, (b"x",)).start()
         loop.call_soon(ours.recv, 1)
-        finish(loop, asyncio.sleep(0.05))
+        finish(loop, quiet())
         stall = over(told)
         host, port = theirs.getsockname()
         assert stall.cause == "system call"
@@ -310,7 +310,7 @@ def test_garbage_collection_is_told(loop, told):
 
     gc.collect()
     loop.call_soon(collect)
-    finish(loop, asyncio.sleep(0.05), timeout=60)
+    finish(loop, quiet(), timeout=60)
     stall = next(stall for stall in [*told.of("began", "grew")] if stall.cause == "gc")
     assert stall.detail.startswith("collecting garbage for ")
     del ballast
@@ -321,7 +321,7 @@ def test_many_short_callbacks_are_told_as_saturation(loop, told):
         for _ in range(400):
             loop.call_soon(time.sleep, 0.001)
         await asyncio.sleep(0)
-        await asyncio.sleep(0.05)
+        await quiet()
 
     finish(loop, main())
     stall = over(told, "saturated")
@@ -361,10 +361,10 @@ def test_one_loop_may_be_watched_alone(loop, loop_factory):
     stalls = Told()
     with epicycle.watch(0.05, callback=stalls.append, logger=None, loop=other):
         loop.call_soon(time.sleep, 0.2)
-        finish(loop, asyncio.sleep(0.01))
+        finish(loop, quiet())
         assert stalls == []
         other.call_soon(time.sleep, 0.2)
-        finish(other, asyncio.sleep(0.01))
+        finish(other, quiet())
         over(stalls)
     other.close()
 
@@ -372,7 +372,7 @@ def test_one_loop_may_be_watched_alone(loop, loop_factory):
 def test_it_logs(loop, caplog):
     with caplog.at_level(logging.WARNING, "epicycle.stall"), epicycle.watch(0.1):
         loop.call_soon(time.sleep, 0.3)
-        finish(loop, asyncio.sleep(0.05))
+        finish(loop, quiet())
         wait_for(lambda: "goes on" in caplog.text)
     began, *_, ended = caplog.records
     message = began.getMessage()
@@ -387,7 +387,7 @@ def test_it_never_floods(loop, caplog):
     with caplog.at_level(logging.WARNING, "epicycle.stall"), epicycle.watch(0.01, callback=stalls.append):
         for _ in range(40):
             loop.call_soon(time.sleep, 0.03)
-            finish(loop, asyncio.sleep(0.001))
+            finish(loop, quiet())
         wait_for(lambda: stalls and stalls.last.phase == "ended")
     assert len(stalls) > 40
     assert len(caplog.records) <= 12
@@ -403,7 +403,7 @@ def test_a_callback_that_fails_is_logged_and_the_watcher_goes_on(loop, caplog):
     with epicycle.watch(0.05, callback=fail, logger=None):
         for _ in range(2):
             loop.call_soon(time.sleep, 0.15)
-            finish(loop, asyncio.sleep(0.05))
+            finish(loop, quiet())
         # There may be more where other programs have the processors.
         wait_for(lambda: len({stall.number for stall in calls}) >= 2)
     assert "the watcher could not report a stall" in caplog.text
