@@ -1,6 +1,5 @@
 """One who has received by `sock_recv` waits again: the kernel was asked for one report, and keeps the descriptor."""
 
-import asyncio
 import socket
 
 import pytest

@@ -169,6 +169,7 @@ def test_a_method_put_onto_one_reader_is_not_called(loop):
     async def main():
         async with stream_pair(loop) as ((reader, _), (_, answering)):
             reader.feed_data = called.append
+            reader._transport.get_protocol().data_received = called.append
             answering.write(b"data")
             assert await reader.readexactly(4) == b"data"
 

@@ -120,6 +120,16 @@ def test_a_coroutine_made_of_a_generator_yields_from_it(loop, reader):
     assert finish(loop, main()) == (b"ab", b"c")
 
 
+def test_a_traceback_leads_past_it(loop, reader):
+    async def main():
+        reader.feed_eof()
+        await reader.readexactly(1)
+
+    with pytest.raises(asyncio.IncompleteReadError) as caught:
+        finish(loop, main())
+    assert caught.traceback[-1].name == "main"
+
+
 def test_sending_by_hand(loop, reader):
     async def main():
         coroutine = reader.readexactly(2)

@@ -41,8 +41,7 @@ def test_a_task_that_nobody_holds(loop):
         assert all(type(finding["task"]) is int for finding in found)
         event.set()
         await held
-        await asyncio.sleep(0.1)
-        assert check(loop) == []
+        await until(lambda: check(loop) == [])
 
     finish(loop, main())
 
@@ -101,7 +100,7 @@ def test_an_ordinary_program_has_no_findings(loop):
             await settle(30)
             for _ in range(3):
                 assert check(loop) == []
-                await asyncio.sleep(0.01)
+                await settle()
             # In another thread, while the loop runs.
             assert await asyncio.to_thread(check, loop) == []
             tasks["cancelled_late"].cancel()
@@ -113,7 +112,7 @@ def test_an_ordinary_program_has_no_findings(loop):
         keeper.task.cancel()
         writer.close()
         await writer.wait_closed()
-        await asyncio.sleep(0.02)
+        await settle()
         server.close()
         await server.wait_closed()
         await loop.shutdown_default_executor()

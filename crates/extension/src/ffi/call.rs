@@ -4,6 +4,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
+use super::class::Stepped;
+
 #[inline(always)]
 fn result<'py>(py: Python<'py>, pointer: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the pointer is what a CPython call returned: a new reference, or NULL with an exception set.
@@ -122,23 +124,17 @@ pub fn method2<'py>(
     })
 }
 
-/// How far an iterator of something awaited has come.
-pub enum Sent<'py> {
-    Yielded(Bound<'py, PyAny>),
-    Returned(Bound<'py, PyAny>),
-}
-
 /// `iterator.send(None)`
 #[inline(always)]
-pub fn send_none<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Sent<'py>> {
+pub fn send_none<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Stepped<'py>> {
     let py = iterator.py();
     let mut pointer = std::ptr::null_mut();
     // SAFETY: attached; both objects are alive for the call.
     let outcome = unsafe { ffi::PyIter_Send(iterator.as_ptr(), ffi::Py_None(), &raw mut pointer) };
     let value = result(py, pointer)?;
     Ok(match outcome {
-        ffi::PySendResult::PYGEN_NEXT => Sent::Yielded(value),
-        _ => Sent::Returned(value),
+        ffi::PySendResult::PYGEN_NEXT => Stepped::Waits(value),
+        _ => Stepped::Done(value),
     })
 }
 

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 use super::methods;
 use super::reading::{self, Reader, Tried, Wanted};
 use crate::ffi::attribute::read_only;
-use crate::ffi::call::{self, Sent};
+use crate::ffi::call;
 use crate::ffi::class::{Class, Native, Payload, Repr, Step, Stepped, Visitor};
 use crate::ffi::fastcall::{Args, method};
 use crate::ffi::place::Place;
@@ -249,8 +249,8 @@ fn wait<'py>(
     wanted: Wanted,
 ) -> PyResult<Stepped<'py>> {
     let sent = call::send_none(iterator);
-    if let Ok(Sent::Yielded(future)) = sent {
-        return Ok(Stepped::Waits(future));
+    if matches!(sent, Ok(Stepped::Waits(_))) {
+        return sent;
     }
     reading::stop_waiting(reader.object)?;
     sent?;
@@ -275,10 +275,7 @@ fn woken<'py>(slf: &Native<'py, StreamCoroutine>) -> PyResult<Stepped<'py>> {
 /// Goes on with asyncio's own coroutine.
 fn hand_on<'py>(slf: &Native<'py, StreamCoroutine>) -> PyResult<Stepped<'py>> {
     let inner = slf.inner.get(slf.py()).ok_or_else(reused)?;
-    Ok(match call::send_none(&inner)? {
-        Sent::Yielded(what) => Stepped::Waits(what),
-        Sent::Returned(result) => Stepped::Done(result),
-    })
+    call::send_none(&inner)
 }
 
 fn send(slf: &Native<'_, StreamCoroutine>, args: &Args<'_, '_>) -> PyResult<Py<PyAny>> {

@@ -77,7 +77,7 @@ def links(coroutine: Any) -> tuple[Links, Any]:
             here = here.ag_await
         elif kind is StreamCoroutine:
             # Where asyncio's own coroutine does it, that one says more.
-            if type(here.inner) is not CoroutineType:
+            if type(here.inner) is not CoroutineType and _stream_code(here.__qualname__) is not None:
                 found.append(here)
             here = here.inner
         else:
@@ -105,24 +105,25 @@ def code_of(link: Any) -> CodeType:
     """The code of a link of a chain."""
     kind = type(link)
     code: CodeType
+    stream_code = _stream_code(link.__qualname__) if kind is StreamCoroutine else None
     if kind is CoroutineType:
         code = link.cr_code
     elif kind is GeneratorType:
         code = link.gi_code
-    elif kind is StreamCoroutine:
-        code = _stream_code(link.__qualname__)
+    elif stream_code is not None:
+        code = stream_code
     else:
         code = link.ag_code
     return code
 
 
 @functools.cache
-def _stream_code(name: str) -> CodeType:
-    """The code of the asyncio method that a native one stands in for."""
+def _stream_code(name: str) -> CodeType | None:
+    """The code of the asyncio method that a native one stands in for; None where a program has put none of Python's."""
     kind, _, method = name.partition(".")
     function = asyncio.StreamReader if kind == "StreamReader" else asyncio.StreamWriter
-    code: CodeType = vars(function)[method].__code__
-    return code
+    code = getattr(vars(function).get(method), "__code__", None)
+    return code if type(code) is CodeType else None
 
 
 def is_running(link: Any) -> bool:
